@@ -1,0 +1,54 @@
+# `make sample` and `make test` do everything on a machine with git, make and a Python with pip.
+# uv finds (through .python-version) a Python that is new enough; it is fetched with pip into
+# .tools where it is missing, which also works where the system's Python is externally managed.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+READY := .venv/.ready
+# the first Python that runs pip: only to fetch uv, never to run the package
+PIP_PYTHON = $(firstword $(foreach name,python3 python /usr/bin/python3,$(shell $(name) -m pip --version >/dev/null 2>&1 && echo $(name))))
+
+.PHONY: sample test test-all check bench notebooks browser clean
+
+sample: $(READY)
+	$(BIN)/bayes-cmvt sample pep --out runs/pep --overwrite
+
+test: check
+	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	$(BIN)/python -m coverage report
+
+test-all: check
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/sampling.py
+
+notebooks: $(READY)
+	$(BIN)/python -m pytest tests/test_notebooks.py
+
+browser:
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -q -y chromium)
+
+clean:
+	rm -rf .venv .tools
+
+$(READY): pyproject.toml constraints.txt .python-version
+	@uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ]; then \
+	  [ -x .tools/bin/uv ] || { \
+	    python="$(PIP_PYTHON)"; \
+	    [ -n "$$python" ] || { echo "no Python with pip was found; install one, or uv" >&2; exit 1; }; \
+	    $$python -m pip install --quiet --disable-pip-version-check --target .tools uv; }; \
+	  uv=.tools/bin/uv; \
+	fi; \
+	set -e; \
+	$$uv venv --quiet --clear .venv || $$uv venv --quiet --clear --python ">=3.12" .venv; \
+	$$uv pip install --quiet --python .venv --constraint constraints.txt --editable . --group test
+	@touch $@
