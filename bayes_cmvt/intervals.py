@@ -1,0 +1,55 @@
+"""Draws become an interval: equal-tailed quantiles at a stated probability."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayes_cmvt.errors import OptionError
+
+
+def tails(ci_prob: float) -> tuple[float, float]:
+    """Return the two tail probabilities of an equal-tailed interval.
+
+    Parameters
+    ----------
+    ci_prob : float in (0, 1)
+        Probability inside the interval.
+
+    Raises
+    ------
+    OptionError
+        A probability outside (0, 1).
+
+    Examples
+    --------
+    >>> tails(0.9)
+    (0.05, 0.95)
+    """
+    if not 0 < ci_prob < 1:
+        msg = f"the interval's probability must lie between 0 and 1, for instance 0.95: {ci_prob}"
+        raise OptionError(msg)
+    lower = round((1 - ci_prob) / 2, 12)
+    return lower, 1 - lower
+
+
+def equal_tailed(draws: ArrayLike, ci_prob: float = 0.95) -> NDArray[np.float64]:
+    """Lower limit, median and upper limit of draws along their first axis.
+
+    Parameters
+    ----------
+    draws : array_like, shape (draw, ...)
+    ci_prob : float in (0, 1)
+
+    Returns
+    -------
+    ndarray, shape (3, ...)
+        Linear interpolation between order statistics (Hyndman & Fan type 7).
+
+    Examples
+    --------
+    >>> equal_tailed([0.0, 1.0, 2.0, 3.0, 4.0], 0.5).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    lower, upper = tails(ci_prob)
+    return np.asarray(np.quantile(np.asarray(draws, dtype=float), [lower, 0.5, upper], axis=0))
