@@ -1,0 +1,51 @@
+"""How wide a text is on a terminal, where East Asian characters take two columns."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal.
+
+    Examples
+    --------
+    >>> width("age"), width("年龄")
+    (3, 4)
+    """
+    return sum(_columns(character) for character in text)
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def padded(text: str, columns: int) -> str:
+    """Fill a text with blanks on the right up to a width.
+
+    Examples
+    --------
+    >>> padded("年龄", 6) + "|"
+    '年龄  |'
+    """
+    return text + " " * max(0, columns - width(text))
+
+
+def fitted(text: str, columns: int) -> str:
+    """Cut a text that is too wide, and mark the cut.
+
+    Examples
+    --------
+    >>> fitted("sphincterotomy", 8), fitted("rx", 8)
+    ('sphinct…', 'rx')
+    """
+    if width(text) <= columns:
+        return text
+    kept = ""
+    for character in text:
+        if width(kept) + _columns(character) > columns - 1:
+            break
+        kept += character
+    return kept + "…"
