@@ -1,0 +1,98 @@
+"""Bayesian reanalysis of LASSO-logistic-nomogram studies.
+
+>>> import bayes_cmvt as bc
+>>> study = bc.load_study("pep")
+>>> cohort = bc.load_cohort(study)
+>>> cohort
+Cohort of 602 patients with 79 events, study 'pep', indo_rct.csv
+
+Then ``fit = bc.sample(cohort, seed=1)`` and ``bc.coefficients(fit)``. Names are imported when they
+are first used, so that ``import bayes_cmvt`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayes_cmvt.cohort import Cohort as Cohort
+    from bayes_cmvt.cohort import flow_table as flow_table
+    from bayes_cmvt.cohort import load_cohort as load_cohort
+    from bayes_cmvt.crossvalidation import leave_one_out as leave_one_out
+    from bayes_cmvt.diagnostics import verdict as verdict
+    from bayes_cmvt.errors import BayesCmvtError as BayesCmvtError
+    from bayes_cmvt.errors import DataError as DataError
+    from bayes_cmvt.errors import InputError as InputError
+    from bayes_cmvt.errors import OptionError as OptionError
+    from bayes_cmvt.errors import RunError as RunError
+    from bayes_cmvt.errors import SamplingError as SamplingError
+    from bayes_cmvt.errors import StudyError as StudyError
+    from bayes_cmvt.estimates import coefficients as coefficients
+    from bayes_cmvt.estimates import prior_odds_ratios as prior_odds_ratios
+    from bayes_cmvt.glossary import define as define
+    from bayes_cmvt.prediction import predict as predict
+    from bayes_cmvt.prediction import predictions as predictions
+    from bayes_cmvt.runs import load_run as load_run
+    from bayes_cmvt.sampling import sample as sample
+    from bayes_cmvt.study import Study as Study
+    from bayes_cmvt.study import load_study as load_study
+
+_ROOMS = {
+    "BayesCmvtError": "errors",
+    "Cohort": "cohort",
+    "DataError": "errors",
+    "InputError": "errors",
+    "OptionError": "errors",
+    "RunError": "errors",
+    "SamplingError": "errors",
+    "Study": "study",
+    "StudyError": "errors",
+    "coefficients": "estimates",
+    "define": "glossary",
+    "flow_table": "cohort",
+    "leave_one_out": "crossvalidation",
+    "load_cohort": "cohort",
+    "load_run": "runs",
+    "load_study": "study",
+    "predict": "prediction",
+    "predictions": "prediction",
+    "prior_odds_ratios": "estimates",
+    "sample": "sampling",
+    "verdict": "diagnostics",
+}
+
+__all__ = [
+    "BayesCmvtError",
+    "Cohort",
+    "DataError",
+    "InputError",
+    "OptionError",
+    "RunError",
+    "SamplingError",
+    "Study",
+    "StudyError",
+    "coefficients",
+    "define",
+    "flow_table",
+    "leave_one_out",
+    "load_cohort",
+    "load_run",
+    "load_study",
+    "predict",
+    "predictions",
+    "prior_odds_ratios",
+    "sample",
+    "verdict",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        msg = f"module 'bayes_cmvt' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"bayes_cmvt.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

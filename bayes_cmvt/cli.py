@@ -1,0 +1,252 @@
+"""The command line: it parses, calls one function of the workflow, prints."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bayes_cmvt.console import SamplingProgress, print_message, print_result
+from bayes_cmvt.errors import BayesCmvtError, InputError
+
+DONE, DEFECT, BAD_INPUT, NOT_TRUSTED, INTERRUPTED = 0, 1, 2, 3, 130
+DEFAULT_STUDY = "pep"  # until a cohort for cmvt exists
+DEFAULT_SEED = 2025
+REPORT = "https://github.com/bayes-cmvt/bayes-cmvt/issues"
+
+app = typer.Typer(
+    name="bayes-cmvt",
+    help="Bayesian reanalysis of LASSO-logistic-nomogram studies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="[STUDY]", help="A shipped study, or the path of a study file.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by sample.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FILE", help="Patients: CSV, TSV, Excel, SPSS, Stata, Parquet."),
+]
+MissingOption = Annotated[
+    Literal["error", "drop"] | None,
+    typer.Option("--missing", help="What happens to missing values (default: as the study says)."),
+]
+IntervalOption = Annotated[
+    float, typer.Option("--interval", help="Probability of the equal-tailed intervals.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print no summary and no progress.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what exists, once the new is complete.")
+]
+
+
+def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn what a command raises into one message and the exit status of the contract."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except InputError as error:
+            print_message(f"bayes-cmvt: {error}\n\nNothing was written.")
+            raise typer.Exit(BAD_INPUT) from None
+        except KeyboardInterrupt:
+            print_message("bayes-cmvt: interrupted; nothing was written.")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # the reader of our output has gone; keep Python from writing to it again at its exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(DONE) from None
+        except typer.Exit:
+            raise
+        except BayesCmvtError as error:
+            print_message(f"bayes-cmvt: {error}")
+            raise typer.Exit(DEFECT) from None
+        except Exception as error:
+            print_message(_defect(error))
+            raise typer.Exit(DEFECT) from None
+
+    return wrapped
+
+
+def _defect(error: Exception) -> str:
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return (
+        f"bayes-cmvt: a defect of ours, not of your input: {type(error).__name__}: {error} "
+        f"({place})\nNothing was written. Please report this line and the command at {REPORT}"
+    )
+
+
+@app.command()
+@reporting_errors
+def sample(
+    study: StudyArgument = DEFAULT_STUDY,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Run folder [runs/STUDY].")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    engine: Annotated[str, typer.Option("--engine", help="nuts")] = "nuts",
+    chains: Annotated[int, typer.Option("--chains", help="Independent chains.")] = 4,
+    warmup: Annotated[int, typer.Option("--warmup", help="Warm-up draws of each chain.")] = 1000,
+    draws: Annotated[int, typer.Option("--draws", help="Kept draws of each chain.")] = 2000,
+    target_accept: Annotated[
+        float, typer.Option("--target-accept", help="Mean acceptance that NUTS aims at.")
+    ] = 0.99,
+    missing: MissingOption = None,
+    interval: IntervalOption = 0.95,
+    cores: Annotated[
+        int | None, typer.Option("--cores", help="Chains at a time [all cores].")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Sample the posterior of a study: data in; draws, diagnostics and tables out."""
+    from bayes_cmvt.sampling import SamplerSettings
+    from bayes_cmvt.workflow import SampleRequest, sample_study
+
+    request = SampleRequest(
+        study=study,
+        settings=SamplerSettings(engine, chains, warmup, draws, target_accept, seed),  # type: ignore[arg-type]
+        data=data,
+        out=out,
+        missing=missing,
+        interval=interval,
+        cores=cores,
+        overwrite=overwrite,
+    )
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet) as progress:
+        result = sample_study(request, say=say, report=progress)
+
+    from bayes_cmvt.summary import sample_record, sample_text
+
+    record = sample_record(result)
+    if as_json:
+        _print_json(record)
+    elif not quiet:
+        print_result(sample_text(record))
+    if not result.verdict.trusted:
+        _not_trusted(result.verdict.problems)
+
+
+@app.command()
+@reporting_errors
+def check(
+    study: StudyArgument = DEFAULT_STUDY,
+    data: DataOption = None,
+    missing: MissingOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate study and data, and print the flow and Table 1, without sampling."""
+    from bayes_cmvt import workflow
+    from bayes_cmvt.summary import check_record, check_text
+
+    result = workflow.check(study, data, missing)
+    if as_json:
+        _print_json(check_record(result))
+    elif not quiet:
+        print_result(check_text(result))
+
+
+@app.command()
+@reporting_errors
+def predict(
+    run: RunArgument,
+    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="New patients.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="CSV [standard output].")
+    ] = None,
+    interval: IntervalOption = 0.95,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the risk of each row of a new file with its interval, as CSV."""
+    from bayes_cmvt.workflow import predict_patients, write_risks
+
+    result = predict_patients(run, data, interval)
+    if output is not None:
+        write_risks(result, output, overwrite=overwrite)
+        if not quiet:
+            print_message(f"{len(result.risks)} risks: {output}")
+    elif as_json:
+        _print_json(result.risks.to_dict("records"))
+    else:
+        print_result(result.risks.to_csv(index=False).rstrip("\n"))
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file.")],
+    outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="Outcome column.")],
+    event: Annotated[
+        str | None, typer.Option("--event", metavar="VALUE", help="Value that is the event.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Study file [standard output].")
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Draft a study file from a data file; every guess is marked as one."""
+    from bayes_cmvt.workflow import draft
+
+    text = draft(file, outcome, event, out, overwrite=overwrite)
+    if out is None:
+        print_result(text.rstrip("\n"))
+    else:
+        print_message(f"{out}: read every line marked guess, then: bayes-cmvt check {out}")
+
+
+@app.command()
+@reporting_errors
+def studies(
+    name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Show this one.")] = None,
+) -> None:
+    """List the shipped studies, or show one study's outcome, candidates and prior."""
+    from bayes_cmvt.workflow import list_studies
+
+    print_result(list_studies(name))
+
+
+def _print_json(record: object) -> None:
+    from bayes_cmvt.summary import plain
+
+    print_result(json.dumps(record, indent=2, ensure_ascii=False, default=plain))
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def _not_trusted(problems: tuple[str, ...]) -> None:
+    lines = "\n".join(f"  {problem}" for problem in problems)
+    print_message(f"bayes-cmvt: the draws of this run are not to be trusted:\n{lines}")
+    raise typer.Exit(NOT_TRUSTED)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What reaches the terminal: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from bayes_cmvt.sampling import SamplingState
+
+
+def harmless(text: str) -> str:
+    r"""Escape control characters, so that a stranger's data or labels cannot steer a terminal.
+
+    Examples
+    --------
+    >>> harmless("a\x1b[2Jb\nc")
+    'a\\x1b[2Jb\nc'
+    """
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
+        for character in text
+    )
+
+
+def print_result(text: str) -> None:
+    """Print a result on standard output."""
+    _write(sys.stdout, text)
+
+
+def print_message(text: str) -> None:
+    """Print news or an error on standard error."""
+    _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    shown = harmless(text).encode(encoding, errors="replace").decode(encoding)
+    stream.write(shown + "\n")
+    stream.flush()
+
+
+class SamplingProgress:
+    """A progress bar of draws, step size and divergences; silent where there is no terminal.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing, terminal or not.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+        self._bar: Progress | None = None
+        self._attempt = 0
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            self._bar = _bar()
+            self._bar.start()
+            self._bar.add_task("compiling the model", total=None, details="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, state: SamplingState) -> None:
+        """Show where the sampler stands."""
+        if self._bar is None:
+            return
+        if state.attempt != self._attempt:
+            self._attempt = state.attempt
+            again = ", with smaller steps" if state.attempt > 1 else ""
+            self._bar.reset(self._bar.task_ids[0], description=f"sampling{again}")
+        self._bar.update(
+            self._bar.task_ids[0],
+            total=state.total,
+            completed=state.finished,
+            details=f"step {state.step_size:.3g}, {state.divergences} divergences",
+        )
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("draws"),
+        TextColumn("{task.fields[details]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

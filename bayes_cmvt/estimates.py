@@ -1,0 +1,133 @@
+"""Draws of the coefficients become tables: odds ratios, intervals, shrinkage, prior beside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_cmvt.design import reported_contrast
+from bayes_cmvt.diagnostics import monte_carlo_error
+from bayes_cmvt.intervals import equal_tailed
+from bayes_cmvt.posterior import design_of, shrinkage_draws
+from bayes_cmvt.study import Study, level_text
+
+INTERCEPT = "(Intercept)"
+
+
+def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
+    """Intercept and coefficients with odds ratios, intervals, shrinkage and Monte Carlo error.
+
+    Parameters
+    ----------
+    fit : DataTree
+    ci_prob : float in (0, 1)
+        Probability of the equal-tailed intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row for each term, ``(Intercept)`` first: ``term, label, mean, sd, median, lower,
+        upper`` (log-odds per original unit, or per level), ``std_mean, std_sd, std_lower,
+        std_upper`` (log-odds per SD of the predictor), ``per, odds_ratio, odds_ratio_lower,
+        odds_ratio_upper`` (exponential of the posterior median and limits, on the contrast
+        ``per``), ``prob_positive, shrinkage``, ``rhat, ess_bulk, ess_tail, mcse_mean, mcse_lower,
+        mcse_upper`` (of the standardised coefficient).
+    """
+    design, posterior = design_of(fit), fit["posterior"]
+    beta, intercept = posterior["beta"].to_numpy(), posterior["intercept"].to_numpy()
+    per_unit = beta / design.sd
+    at_zero = intercept - per_unit @ design.mean
+    original = np.concatenate([at_zero[..., np.newaxis], per_unit], axis=-1)
+    standardised = np.concatenate([intercept[..., np.newaxis], beta], axis=-1)
+    contrast = np.concatenate([[1.0], reported_contrast(design)])
+    table = pd.DataFrame(
+        {
+            "term": [INTERCEPT, *design.terms],
+            "label": [INTERCEPT, *term_labels(design.study)],
+        }
+    )
+    table = table.assign(**_summary(original, ci_prob, "", with_median=True))
+    table = table.assign(**_summary(standardised, ci_prob, "std_", with_median=False))
+    table["per"] = contrast
+    for name, source in (("", "median"), ("_lower", "lower"), ("_upper", "upper")):
+        # the intercept of a far-away zero point, or a heavy tail, may exceed the largest float
+        with np.errstate(over="ignore"):
+            table[f"odds_ratio{name}"] = np.exp(table[source] * contrast)
+    table["prob_positive"] = (standardised > 0).mean(axis=(0, 1))
+    kappa = shrinkage_draws(fit).mean(axis=(0, 1))
+    table["shrinkage"] = np.concatenate([[np.nan], kappa])
+    return table.assign(**monte_carlo_error(standardised, ci_prob))
+
+
+def _summary(
+    draws: NDArray[np.float64], ci_prob: float, prefix: str, *, with_median: bool
+) -> dict[str, NDArray[np.float64]]:
+    flat = draws.reshape(-1, draws.shape[-1])
+    lower, median, upper = equal_tailed(flat, ci_prob)
+    middle = {f"{prefix}median": median} if with_median else {}
+    return {
+        f"{prefix}mean": flat.mean(axis=0),
+        f"{prefix}sd": flat.std(axis=0, ddof=1),
+        **middle,
+        f"{prefix}lower": lower,
+        f"{prefix}upper": upper,
+    }
+
+
+def term_labels(study: Study) -> list[str]:
+    """Label of each term; for a category with its level and the level it is compared with."""
+    from bayes_cmvt.schema import Binary, Categorical
+
+    labels = []
+    for predictor in study.predictors:
+        if isinstance(predictor, Categorical):
+            reference = level_text(predictor.levels[0])
+            labels += [
+                f"{predictor.display}: {level_text(level)} vs {reference}"
+                for level in predictor.levels[1:]
+            ]
+        elif isinstance(predictor, Binary) and predictor.levels != (0, 1):
+            second, first = (level_text(level) for level in reversed(predictor.levels))
+            labels.append(f"{predictor.display}: {second} vs {first}")
+        else:
+            labels.append(predictor.display)
+    return labels
+
+
+def prior_odds_ratios(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
+    """What the prior says of every odds ratio, on a clinical contrast, beside the posterior.
+
+    The contrast is the level change, or the step from the 25th to the 75th percentile, or ``per``
+    where the study declares it. A rare level widens its prior on the level contrast, because the
+    prior is stated per SD.
+
+    Parameters
+    ----------
+    fit : DataTree
+        With groups ``prior`` and ``posterior``.
+    ci_prob : float in (0, 1)
+
+    Returns
+    -------
+    DataFrame
+        ``term, label, contrast, prior_lower, prior_median, prior_upper, odds_ratio_lower,
+        odds_ratio, odds_ratio_upper``, all odds ratios on that contrast.
+    """
+    design = design_of(fit)
+    contrast = fit["constant_data"]["contrast"].to_numpy()
+    table = pd.DataFrame(
+        {"term": design.terms, "label": term_labels(design.study), "contrast": contrast}
+    )
+    scale = contrast / design.sd
+    for group, names in (
+        ("prior", ("prior_lower", "prior_median", "prior_upper")),
+        ("posterior", ("odds_ratio_lower", "odds_ratio", "odds_ratio_upper")),
+    ):
+        beta = fit[group]["beta"].to_numpy()
+        limits = equal_tailed(beta.reshape(-1, beta.shape[-1]), ci_prob)
+        for name, limit in zip(names, limits, strict=True):
+            with np.errstate(over="ignore"):
+                table[name] = np.exp(limit * scale)
+    return table

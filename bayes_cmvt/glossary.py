@@ -1,0 +1,96 @@
+"""Every dimension of a fit and every column of a table, one sentence each.
+
+The program and its readers share these words: a table with a column that is not listed here fails
+a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+DIMENSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "chain": "Independent run of the sampler.",
+        "draw": "One draw of all parameters from the posterior, within its chain.",
+        "coefficient": "Column of the design: a predictor, or one level of a category.",
+        "shrunk_coefficient": "Column of the design under the shrinkage prior.",
+        "patient": "Row of the input file, 1 = first row after the header.",
+    }
+)
+
+COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        # who and what
+        "row": "Row of the input file, 1 = first row after the header.",
+        "set": "development or validation.",
+        "outcome": "1 where the patient had the event, else 0.",
+        "term": "Predictor's name, or name[level] for a column of a category.",
+        "label": "What figures and reports call it.",
+        "name": "Column of the data file.",
+        "level": "Level of a predictor that is not continuous.",
+        "value": "Value in the column's own units.",
+        "step": "Step of the flow from the rows of the file to the rows analysed.",
+        "patients": "Number of patients.",
+        # risks
+        "risk": "Posterior mean of the patient's risk: the probability that the model predicts.",
+        "median": "Posterior median.",
+        "lower": "Lower limit of the equal-tailed interval.",
+        "upper": "Upper limit of the equal-tailed interval.",
+        # coefficients
+        "mean": "Posterior mean, log-odds per original unit or per level change.",
+        "sd": "Posterior standard deviation on the same scale as the mean.",
+        "std_mean": "Posterior mean, log-odds per SD of the predictor.",
+        "std_sd": "Posterior standard deviation, log-odds per SD of the predictor.",
+        "std_lower": "Lower limit, log-odds per SD of the predictor.",
+        "std_upper": "Upper limit, log-odds per SD of the predictor.",
+        "per": "Contrast on which the odds ratio is reported, in the column's own units.",
+        "odds_ratio": "Odds ratio on its contrast: exponential of the posterior median.",
+        "odds_ratio_lower": "Lower limit of the odds ratio.",
+        "odds_ratio_upper": "Upper limit of the odds ratio.",
+        "prob_positive": "Posterior probability that the coefficient is above 0.",
+        "shrinkage": "Posterior mean of the shrinkage factor: 0 left alone, 1 shrunk to nothing.",
+        # what the prior said
+        "contrast": "Contrast of the odds ratios of this row, in the column's own units.",
+        "prior_lower": "Lower limit of the odds ratio before the data.",
+        "prior_median": "Median of the odds ratio before the data.",
+        "prior_upper": "Upper limit of the odds ratio before the data.",
+        # diagnostics
+        "quantity": "Scalar of the posterior.",
+        "gated": "Whether the diagnostics gate looks at it.",
+        "rhat": "Rank-normalised split R-hat: agreement between chains, below 1.01 is good.",
+        "ess_bulk": "Bulk effective sample size: independent draws worth as much for the centre.",
+        "ess_tail": "Tail effective sample size: the smaller of those for the two limits.",
+        "mcse_mean": "Monte Carlo standard error of the posterior mean.",
+        "mcse_lower": "Monte Carlo standard error of the lower limit.",
+        "mcse_upper": "Monte Carlo standard error of the upper limit.",
+        "elpd": "Expected log predictive density of the patient when left out.",
+        "pareto_k": "Pareto shape of the importance weights: above 0.7 the term is not reliable.",
+        "share": "Share of a column's sum of squares that one patient holds.",
+        # table 1
+        "summary": "What the cells of this row hold.",
+        "overall": "All patients that are analysed.",
+        "no_event": "Patients without the event.",
+        "event": "Patients with the event.",
+        "difference_outcome": "Standardised difference, event minus no event.",
+        "development": "Patients that develop the model.",
+        "validation": "Patients that validate the model.",
+        "difference_set": "Standardised difference, development minus validation.",
+    }
+)
+
+
+def define(word: str) -> str:
+    """Return the sentence for a column or a dimension.
+
+    Raises
+    ------
+    KeyError
+        The word is in neither list.
+
+    Examples
+    --------
+    >>> define("patient")
+    'Row of the input file, 1 = first row after the header.'
+    """
+    return COLUMNS[word] if word in COLUMNS else DIMENSIONS[word]

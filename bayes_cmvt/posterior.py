@@ -1,0 +1,315 @@
+"""A fit is a DataTree: how it is put together, and what is read back out of it.
+
+Groups: ``posterior`` (``intercept``, ``beta``, and with the horseshoe ``tau``, ``lambda`` and
+``slab``; of each draw ``m_eff``, ``log_lik`` summed over patients, ``mean_risk``), ``prior``,
+``prior_predictive``, ``sample_stats``, ``log_likelihood``, ``posterior_predictive``,
+``observed_data``, ``constant_data``. The study as TOML, hashes, seed and settings are attributes of
+the root, so that prediction needs a fit and new rows, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_cmvt.cohort import Cohort
+from bayes_cmvt.design import Design, clinical_contrast, design_matrix
+from bayes_cmvt.errors import RunError
+from bayes_cmvt.priors import (
+    CoefficientPrior,
+    effective_number,
+    numeric_prior,
+    prior_draws,
+    prior_variance,
+    shrinkage,
+)
+from bayes_cmvt.study import parse_study
+
+PRIOR_DRAWS = 4000
+PRIOR_PREDICTIVE_DRAWS = 500
+PATIENT_VALUES = 20_000_000  # per-patient arrays are thinned to at most so many values
+BLOCK_VALUES = 4_000_000  # numbers of one block of patients held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What a sampler returns, whichever it is.
+
+    Attributes
+    ----------
+    intercept : ndarray, shape (chain, draw)
+    beta : ndarray, shape (chain, draw, coefficient)
+        Log-odds per SD.
+    tau, slab : ndarray, shape (chain, draw), or None
+    local : ndarray, shape (chain, draw, shrunk coefficient), or None
+        λ of the horseshoe, or the local scale of the Student-t prior.
+    sample_stats : mapping of str to ndarray, shape (chain, draw)
+    """
+
+    intercept: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    tau: NDArray[np.float64] | None
+    local: NDArray[np.float64] | None
+    slab: NDArray[np.float64] | None
+    sample_stats: Mapping[str, NDArray[Any]]
+
+
+def build_fit(
+    draws: Draws,
+    cohort: Cohort,
+    design: Design,
+    prior: CoefficientPrior,
+    *,
+    settings: Mapping[str, Any],
+    seed: np.random.SeedSequence,
+) -> xr.DataTree:
+    """Put draws, prior draws and per-patient quantities together as a fit.
+
+    Parameters
+    ----------
+    draws : Draws
+    cohort : Cohort
+    design : Design
+    prior : CoefficientPrior
+    settings : mapping
+        Engine, seed, numbers of draws and so on; kept as attributes.
+    seed : SeedSequence
+        For the prior draws and the predictive draws.
+
+    Returns
+    -------
+    DataTree
+    """
+    from arviz_base import from_dict
+
+    prior_rng, predictive_rng = (np.random.default_rng(s) for s in seed.spawn(2))
+    matrix = design_matrix(design, cohort.predictors[cohort.development])
+    outcome = cohort.outcome[cohort.development]
+    groups = {
+        "posterior": _posterior_group(draws, prior) | _draw_totals(draws, matrix, outcome),
+        **_prior_groups(prior, matrix, prior_rng),
+        "sample_stats": dict(draws.sample_stats),
+        **_patient_groups(draws, matrix, outcome, predictive_rng),
+        "observed_data": {"outcome": outcome},
+        "constant_data": {
+            "mean": design.mean,
+            "sd": design.sd,
+            "global_scale": np.asarray(prior.global_scale),
+            "contrast": clinical_contrast(cohort, design),
+        },
+    }
+    all_shrunk = bool(prior.shrunk.all())
+    local_dimension = "coefficient" if all_shrunk else "shrunk_coefficient"
+    coords: dict[str, Any] = {
+        "coefficient": list(design.terms),
+        "patient": cohort.rows[cohort.development],
+    }
+    if not all_shrunk:
+        coords["shrunk_coefficient"] = list(cohort.study.shrunk_terms)
+    return from_dict(
+        groups,
+        coords=coords,
+        dims={
+            "beta": ["coefficient"],
+            "lambda": [local_dimension],
+            "mean": ["coefficient"],
+            "sd": ["coefficient"],
+            "contrast": ["coefficient"],
+            "outcome": ["patient"],
+        },
+        attrs={"/": _attributes(cohort, settings)},
+    )
+
+
+def _posterior_group(draws: Draws, prior: CoefficientPrior) -> dict[str, NDArray[Any]]:
+    group = {"intercept": draws.intercept, "beta": draws.beta}
+    named = {"tau": draws.tau, "lambda": draws.local, "slab": draws.slab}
+    group |= {name: values for name, values in named.items() if values is not None}
+    shape = (*draws.intercept.shape, int(prior.shrunk.sum()))
+    variance = prior_variance(prior, draws.tau, draws.local, draws.slab, shape)
+    if prior.family != "normal":
+        group["m_eff"] = effective_number(prior, variance)
+    return group
+
+
+def _prior_groups(
+    prior: CoefficientPrior, matrix: NDArray[np.float64], rng: np.random.Generator
+) -> dict[str, dict[str, NDArray[Any]]]:
+    drawn = prior_draws(prior, PRIOR_DRAWS, rng)
+    one_chain = Draws(
+        intercept=drawn.intercept[np.newaxis],
+        beta=drawn.beta[np.newaxis],
+        tau=None if drawn.tau is None else drawn.tau[np.newaxis],
+        local=None if drawn.local is None else drawn.local[np.newaxis],
+        slab=None if drawn.slab is None else drawn.slab[np.newaxis],
+        sample_stats={},
+    )
+    shown = max(1, min(PRIOR_PREDICTIVE_DRAWS, PATIENT_VALUES // max(len(matrix), 1)))
+    risk = expit(drawn.intercept[:shown, np.newaxis] + drawn.beta[:shown] @ matrix.T)
+    predictive = (rng.random(risk.shape) < risk).astype(np.int8)
+    return {
+        "prior": _posterior_group(one_chain, prior),
+        "prior_predictive": {"outcome": predictive[np.newaxis]},
+    }
+
+
+def _draw_totals(
+    draws: Draws, matrix: NDArray[np.float64], outcome: NDArray[np.int8]
+) -> dict[str, NDArray[Any]]:
+    """Log-likelihood and mean risk of all patients in each draw."""
+    log_lik, mean_risk = np.zeros(draws.intercept.shape), np.zeros(draws.intercept.shape)
+    for block, predictor in linear_predictor_blocks(draws.intercept, draws.beta, matrix):
+        log_lik += log_bernoulli(outcome[block], predictor).sum(axis=-1)
+        mean_risk += expit(predictor).sum(axis=-1) / len(matrix)
+    return {"log_lik": log_lik, "mean_risk": mean_risk}
+
+
+def _patient_groups(
+    draws: Draws,
+    matrix: NDArray[np.float64],
+    outcome: NDArray[np.int8],
+    rng: np.random.Generator,
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Log-likelihood and predictive outcome of each patient, thinned where patients are many."""
+    chains, n_draws = draws.intercept.shape
+    kept = thinned(n_draws, PATIENT_VALUES // (chains * max(len(matrix), 1)))
+    log_likelihood = np.empty((chains, len(kept), len(matrix)))
+    predicted = np.empty(log_likelihood.shape, dtype=np.int8)
+    for block, predictor in linear_predictor_blocks(
+        draws.intercept[:, kept], draws.beta[:, kept], matrix
+    ):
+        log_likelihood[..., block] = log_bernoulli(outcome[block], predictor)
+        predicted[..., block] = rng.random(predictor.shape) < expit(predictor)
+    return {
+        "log_likelihood": {"outcome": log_likelihood},
+        "posterior_predictive": {"outcome": predicted},
+    }
+
+
+def thinned(n_draws: int, at_most: int) -> NDArray[np.int64]:
+    """Positions of evenly spaced draws, all of them where they fit.
+
+    Examples
+    --------
+    >>> thinned(4, 10).tolist(), thinned(10, 4).tolist()
+    ([0, 1, 2, 3], [0, 3, 6, 9])
+    """
+    step = -(-n_draws // max(at_most, 1))
+    return np.arange(0, n_draws, step)
+
+
+def linear_predictor_blocks(
+    intercept: NDArray[np.float64], beta: NDArray[np.float64], matrix: NDArray[np.float64]
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield the linear predictor of all draws for one block of patients after another.
+
+    Parameters
+    ----------
+    intercept : ndarray, shape (chain, draw)
+    beta : ndarray, shape (chain, draw, coefficient)
+    matrix : ndarray, shape (patient, coefficient)
+
+    Yields
+    ------
+    block : slice
+        Which patients.
+    linear_predictor : ndarray, shape (chain, draw, patient of the block)
+    """
+    width = max(1, BLOCK_VALUES // max(intercept.size, 1))
+    for start in range(0, len(matrix), width):
+        block = slice(start, min(start + width, len(matrix)))
+        yield block, intercept[..., np.newaxis] + beta @ matrix[block].T
+
+
+def expit(linear_predictor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of the logit, without overflow.
+
+    Examples
+    --------
+    >>> expit(np.array([-800.0, 0.0, 800.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    from scipy.special import expit as inverse_logit
+
+    return np.asarray(inverse_logit(linear_predictor))
+
+
+def log_bernoulli(
+    outcome: NDArray[np.int8], linear_predictor: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Log-likelihood of 0/1 outcomes given their log-odds, -log(1 + exp(∓η))."""
+    return np.asarray(
+        -np.logaddexp(0.0, np.where(outcome == 1, -linear_predictor, linear_predictor))
+    )
+
+
+def _attributes(cohort: Cohort, settings: Mapping[str, Any]) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {
+        "study": cohort.study.to_toml(),
+        "study_source": cohort.study.source,
+        "study_sha256": cohort.study.sha256,
+        "data_source": cohort.source,
+        "data_sha256": cohort.sha256,
+        "flow": json.dumps(cohort.flow),
+        "settings": json.dumps(dict(settings)),
+        "bayes_cmvt_version": version("bayes-cmvt"),
+    }
+
+
+def design_of(fit: xr.DataTree) -> Design:
+    """Return the design of a fit: its study, and the constants of the standardisation.
+
+    Raises
+    ------
+    RunError
+        The tree is no fit of this package.
+    """
+    try:
+        study = parse_study(fit.attrs["study"], source=fit.attrs["study_source"])
+        constants = fit["constant_data"]
+        return Design(study, constants["mean"].to_numpy(), constants["sd"].to_numpy())
+    except KeyError as error:
+        msg = f"this DataTree is no fit of bayes_cmvt: {error.args[0]!r} is missing"
+        raise RunError(msg) from None
+
+
+def settings_of(fit: xr.DataTree) -> dict[str, Any]:
+    """Return how a fit was sampled: engine, seed, chains, draws, target acceptance."""
+    settings: dict[str, Any] = json.loads(fit.attrs["settings"])
+    return settings
+
+
+def prior_of(fit: xr.DataTree) -> CoefficientPrior:
+    """Return the prior of a fit as numbers, from the study and the observed event share."""
+    outcome = fit["observed_data"]["outcome"].to_numpy()
+    return numeric_prior(design_of(fit), n=len(outcome), events=int(outcome.sum()))
+
+
+def shrinkage_draws(fit: xr.DataTree) -> NDArray[np.float64]:
+    """Shrinkage factor κ of every coefficient in every draw.
+
+    For a coefficient outside the shrinkage prior it follows from its own prior's variance.
+
+    Returns
+    -------
+    ndarray, shape (chain, draw, coefficient)
+    """
+    prior, posterior = prior_of(fit), fit["posterior"]
+    tau, local, slab = (
+        posterior[name].to_numpy() if name in posterior.data_vars else None
+        for name in ("tau", "lambda", "slab")
+    )
+    shape = posterior["beta"].shape
+    kappa = np.empty(shape)
+    variance = prior_variance(prior, tau, local, slab, (*shape[:-1], int(prior.shrunk.sum())))
+    kappa[..., prior.shrunk] = shrinkage(prior, variance)
+    kappa[..., ~prior.shrunk] = shrinkage(prior, prior.own_sd[~prior.shrunk] ** 2)
+    return kappa

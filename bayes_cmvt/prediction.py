@@ -1,0 +1,108 @@
+"""The risk of each patient, from the draws: posterior mean, median and interval.
+
+The central value is the posterior mean of logit⁻¹(α + zβ), the posterior predictive probability;
+the interval holds the risk, not the outcome.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_cmvt.cohort import Cohort, load_new_patients
+from bayes_cmvt.design import Design, design_matrix
+from bayes_cmvt.errors import OptionError
+from bayes_cmvt.intervals import equal_tailed, tails
+from bayes_cmvt.posterior import design_of, expit, linear_predictor_blocks
+
+
+def predict(
+    fit: xr.DataTree, patients: Cohort | pd.DataFrame | str | Path, *, ci_prob: float = 0.95
+) -> pd.DataFrame:
+    """Risk of each patient with its interval.
+
+    Parameters
+    ----------
+    fit : DataTree
+        From `bayes_cmvt.sample` or `bayes_cmvt.load_run`.
+    patients : Cohort, DataFrame or path
+        A checked cohort, or new rows with the columns of the study; no outcome is needed.
+    ci_prob : float in (0, 1)
+        Probability of the equal-tailed interval of the risk.
+
+    Returns
+    -------
+    DataFrame
+        ``row, risk, median, lower, upper``; ``risk`` is the posterior mean.
+
+    Raises
+    ------
+    DataError
+        New rows with columns, levels or cells that the study does not allow.
+    OptionError
+        A cohort whose predictors are not those of the fit, or ``ci_prob`` outside (0, 1).
+    """
+    tails(ci_prob)
+    design = design_of(fit)
+    predictors = _predictors(design, patients)
+    posterior = fit["posterior"]
+    risk = risk_table(
+        posterior["intercept"].to_numpy(),
+        posterior["beta"].to_numpy(),
+        design_matrix(design, predictors),
+        ci_prob,
+    )
+    risk.insert(0, "row", predictors.index.to_numpy())
+    return risk
+
+
+def predictions(fit: xr.DataTree, cohort: Cohort, *, ci_prob: float = 0.95) -> pd.DataFrame:
+    """Risks of a cohort beside its outcomes: ``row, set, outcome, risk, median, lower, upper``."""
+    table = predict(fit, cohort, ci_prob=ci_prob)
+    table.insert(1, "set", cohort.sets)
+    table.insert(2, "outcome", cohort.outcome)
+    return table
+
+
+def risk_table(
+    intercept: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    ci_prob: float,
+) -> pd.DataFrame:
+    """Posterior mean, median and limits of the risk of each row of a standardised matrix.
+
+    Parameters
+    ----------
+    intercept : ndarray, shape (chain, draw)
+    beta : ndarray, shape (chain, draw, coefficient)
+    matrix : ndarray, shape (patient, coefficient)
+    ci_prob : float in (0, 1)
+
+    Returns
+    -------
+    DataFrame
+        ``risk, median, lower, upper``, one row for each patient.
+    """
+    summary = np.empty((4, len(matrix)))
+    for block, predictor in linear_predictor_blocks(intercept, beta, matrix):
+        risk = expit(predictor).reshape(-1, predictor.shape[-1])
+        summary[0, block] = risk.mean(axis=0)
+        summary[2, block], summary[1, block], summary[3, block] = equal_tailed(risk, ci_prob)
+    return pd.DataFrame(summary.T, columns=["risk", "median", "lower", "upper"])
+
+
+def _predictors(design: Design, patients: Cohort | pd.DataFrame | str | Path) -> pd.DataFrame:
+    if not isinstance(patients, Cohort):
+        return load_new_patients(design.study, patients)
+    if patients.study.predictors != design.study.predictors:
+        msg = (
+            f'the cohort belongs to study "{patients.study.name}" and has other predictors than '
+            f'the fit of study "{design.study.name}"; load it with the study of the fit'
+        )
+        raise OptionError(msg)
+    return patients.predictors

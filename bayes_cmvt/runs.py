@@ -1,0 +1,284 @@
+"""Run folders: the only module that writes one, and the way back in.
+
+A folder is filled under a temporary name beside its final one and renamed when complete, so that
+at every moment the final name holds a complete run, the old or the new.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from bayes_cmvt.errors import RunError
+
+SCHEMA = 1
+RUN, STUDY, POSTERIOR, COHORT = "run.json", "study.toml", "posterior.nc", "cohort.parquet"
+EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
+HERE = -100  # AT_FDCWD
+
+
+def check_destination(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place where a run folder cannot be made, before any work is done.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool
+        Whether an existing run folder may be replaced once the new one is complete.
+
+    Raises
+    ------
+    RunError
+        It exists (without ``overwrite``), is no run folder, or cannot be written.
+    """
+    recover(path)
+    if path.is_symlink() or path.exists():
+        _refuse_existing(path, overwrite=overwrite)
+    made = _missing_parents(path)
+    with _as_run_error(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Path(tempfile.mkdtemp(prefix=_partial(path), dir=path.parent)).rmdir()
+        finally:
+            for parent in made:
+                if parent.is_dir():
+                    parent.rmdir()
+
+
+def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+    if path.is_symlink() or not path.is_dir():
+        msg = f"{path} exists and is no folder; choose another --out"
+    elif not overwrite:
+        msg = f"{path} exists; give --overwrite to replace it, or another --out"
+    elif any(path.iterdir()) and not (path / RUN).is_file():
+        msg = f"{path} exists and is no run folder; nothing in it was touched: choose another --out"
+    else:
+        return
+    raise RunError(msg)
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """Parents that do not exist yet, the innermost first."""
+    return [parent for parent in path.parents if not parent.exists()]
+
+
+def _partial(path: Path) -> str:
+    return f".{path.name}.partial-"
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
+
+
+def recover(path: Path) -> None:
+    """Put back the run that an interrupted replacement left under its waiting name."""
+    if not path.exists() and _previous(path).is_dir():
+        with _as_run_error(path):
+            _previous(path).rename(path)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Folders beside ``path`` that killed runs left half-filled; they may be deleted."""
+    if not path.parent.is_dir():
+        return []
+    return sorted(path.parent.glob(f"{_partial(path)}*"))
+
+
+def write_run(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Make a run folder: fill a temporary one, then give it its name.
+
+    Parameters
+    ----------
+    path : Path
+        Final folder.
+    fill : callable
+        Writes every file into the folder that it is given.
+    overwrite : bool
+        Replace an existing run folder once the new one is complete.
+
+    Raises
+    ------
+    RunError
+        Anything could not be written; what was there before is untouched.
+    """
+    with _as_run_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=_partial(path), dir=path.parent))
+        try:
+            partial.chmod(0o755)
+            fill(partial)
+            _place(partial, path, overwrite=overwrite)
+        finally:
+            # the half-filled folder after a failure, the replaced one after success
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _place(partial: Path, path: Path, *, overwrite: bool) -> None:
+    if not path.exists():
+        partial.rename(path)
+        return
+    _refuse_existing(path, overwrite=overwrite)
+    if _exchange(partial, path):
+        return
+    path.rename(_previous(path))
+    partial.rename(path)
+    shutil.rmtree(_previous(path), ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two folders in one step, so that no moment is without a run; False where it cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(renameat2(HERE, os.fsencode(first), HERE, os.fsencode(second), EXCHANGE) == 0)
+
+
+@contextmanager
+def _as_run_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.ENOSPC or "No space left" in str(error):
+            reason = "the disk is full"
+        msg = f"{path} cannot be written: {reason}"
+        raise RunError(msg) from error
+
+
+def write_files(
+    folder: Path,
+    *,
+    run: Mapping[str, Any],
+    study: str,
+    fit: xr.DataTree,
+    cohort: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+) -> None:
+    """Write the files of a `sample` run into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    run : mapping
+        Content of ``run.json``.
+    study : str
+        The study as used, TOML.
+    fit : DataTree
+    cohort : DataFrame
+        Rows as analysed; private.
+    tables : mapping of str to DataFrame
+        Name without ending to table.
+    """
+    (folder / "tables").mkdir()
+    (folder / STUDY).write_text(study, encoding="utf-8")
+    write_tree(fit, folder / POSTERIOR)
+    cohort.to_parquet(folder / COHORT)
+    for name, table in tables.items():
+        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
+    text = json.dumps({"schema": SCHEMA, **run}, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / RUN).write_text(text + "\n", encoding="utf-8")
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Write a DataTree as netCDF; a full disk is an `OSError`, whatever HDF5 calls it."""
+    try:
+        tree.to_netcdf(path, engine="h5netcdf")
+    except (RuntimeError, OSError) as error:
+        free = shutil.disk_usage(path.parent).free
+        if free < tree.nbytes or "No space left" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise OSError(errno.EIO, f"netCDF: {error}", str(path)) from error
+
+
+def load_run(path: str | Path) -> xr.DataTree:
+    """Read the fit of a run folder back.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder made by ``bayes-cmvt sample``.
+
+    Returns
+    -------
+    DataTree
+        As `bayes_cmvt.sample` returned it.
+
+    Raises
+    ------
+    RunError
+        No run folder, or one that is damaged.
+    """
+    folder = Path(path)
+    read_run(folder)
+    file = folder / POSTERIOR
+    try:
+        with xr.open_datatree(file, engine="h5netcdf") as tree:
+            return tree.load()
+    except FileNotFoundError:
+        msg = f"{folder} holds no {POSTERIOR}; sample again"
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        msg = f"{file} is damaged ({type(error).__name__}); sample again"
+    raise RunError(msg)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read ``run.json`` of a run folder.
+
+    Raises
+    ------
+    RunError
+        No run folder, one that is damaged, or one that a newer version wrote.
+    """
+    recover(folder)
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        msg = f"{folder} {what}; name a run folder, as made by `bayes-cmvt sample`"
+        raise RunError(msg)
+    try:
+        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        schema = run["schema"]
+    except FileNotFoundError:
+        msg = f"{folder} is no run folder: it holds no {RUN}; make one with `bayes-cmvt sample`"
+        raise RunError(msg) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        msg = f"{folder / RUN} is damaged; sample again"
+        raise RunError(msg) from None
+    if schema != SCHEMA:
+        msg = f"{folder} has run folder schema {schema}, this version reads {SCHEMA}"
+        raise RunError(msg)
+    return run
+
+
+def write_text(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write one text file whole or not at all.
+
+    Raises
+    ------
+    RunError
+        It exists (without ``overwrite``) or cannot be written.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        what = "is a folder" if path.is_dir() else "exists; give --overwrite to replace it"
+        msg = f"{path} {what}"
+        raise RunError(msg)
+    with _as_run_error(path):
+        handle, partial = tempfile.mkstemp(prefix=_partial(path), dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            Path(partial).chmod(0o644)
+            Path(partial).replace(path)
+        finally:
+            Path(partial).unlink(missing_ok=True)

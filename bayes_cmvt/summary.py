@@ -1,0 +1,350 @@
+"""The printed summary of a run: a record that JSON can hold, and the record as a screen of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_cmvt.estimates import INTERCEPT
+from bayes_cmvt.intervals import equal_tailed
+from bayes_cmvt.posterior import settings_of
+from bayes_cmvt.study import level_text, prior_in_words
+from bayes_cmvt.textwidth import fitted, padded
+
+if TYPE_CHECKING:
+    from bayes_cmvt.workflow import CheckResult, SampleResult
+
+KEPT_SHOWN = 0.30  # predictors kept less are counted, not listed
+LISTED_AT_LEAST, LISTED_AT_MOST = 6, 15
+LABEL_WIDTH = 38
+NOTES_SHOWN = 8
+
+
+def sample_record(result: SampleResult) -> dict[str, Any]:
+    """Everything the summary says, as numbers and texts.
+
+    Parameters
+    ----------
+    result : SampleResult
+
+    Returns
+    -------
+    dict
+        JSON-ready; what ``--json`` prints.
+    """
+    cohort, loo, verdict = result.cohort, result.loo, result.verdict
+    study, settings = cohort.study, settings_of(result.fit)
+    return {
+        "study": study.name,
+        "title": study.heading.title,
+        "source": cohort.source,
+        "patients": len(cohort.outcome),
+        "events": int(cohort.outcome.sum()),
+        "development": {"patients": cohort.n_development, "events": cohort.events_development},
+        "candidates": len(study.predictors),
+        "columns": len(study.terms),
+        "flow": dict(cohort.flow),
+        "notes": list(cohort.notes),
+        "interval": result.interval,
+        "prior": {"words": prior_in_words(study), **_effective_numbers(result)},
+        "sampling": {
+            **settings,
+            "max_rhat": _number(verdict.max_rhat),
+            "min_ess_bulk": _number(verdict.min_ess_bulk),
+            "divergences": verdict.divergences,
+        },
+        "diagnostics": {"trusted": verdict.trusted, "problems": list(verdict.problems)},
+        "loo": {"elpd": loo.elpd, "se": loo.se, "p_loo": loo.p_loo, "bad_k": loo.bad},
+        "coefficients": _coefficient_records(result.tables["coefficients"]),
+        "prior_odds_ratio_widest": _widest_prior(result.tables["prior"]),
+        "risks": _risk_record(result.tables["predictions"]),
+        "leverage": result.leverage.to_dict("records"),
+        "run_folder": str(result.folder),
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _effective_numbers(result: SampleResult) -> dict[str, Any]:
+    """Median and 90 % interval of m_eff, before and after the data."""
+    if "m_eff" not in result.fit["posterior"].data_vars:
+        return {}
+    limits = {}
+    for name, group in (("m_eff_prior", "prior"), ("m_eff_posterior", "posterior")):
+        lower, median, upper = equal_tailed(result.fit[group]["m_eff"].to_numpy().ravel(), 0.9)
+        limits[name] = {"median": float(median), "lower": float(lower), "upper": float(upper)}
+    return limits
+
+
+def _coefficient_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = table[table["term"] != INTERCEPT].sort_values("shrinkage", kind="stable")
+    columns = [
+        "term", "label", "per", "odds_ratio", "odds_ratio_lower", "odds_ratio_upper",
+        "prob_positive", "shrinkage",
+    ]  # fmt: skip
+    return [
+        {name: row[name] for name in columns} | {"decimals": _decimals(row)}
+        for row in rows.to_dict("records")
+    ]
+
+
+def _decimals(row: Mapping[Hashable, Any]) -> dict[str, int]:
+    """Decimals that the Monte Carlo error of each odds ratio supports."""
+    scale = row["per"] * row["sd"] / row["std_sd"] if row["std_sd"] > 0 else 0.0
+    return {
+        name: supported_decimals(row[name] * scale * row[error])
+        for name, error in (
+            ("odds_ratio", "mcse_mean"),
+            ("odds_ratio_lower", "mcse_lower"),
+            ("odds_ratio_upper", "mcse_upper"),
+        )
+    }
+
+
+def supported_decimals(error: float) -> int:
+    """Decimals whose last digit is not smaller than a Monte Carlo standard error, 2 at most.
+
+    Examples
+    --------
+    >>> supported_decimals(0.004), supported_decimals(0.03), supported_decimals(0.3)
+    (2, 1, 0)
+    """
+    if not 0 < error < math.inf:
+        return 2
+    return max(0, min(2, math.floor(-math.log10(error))))
+
+
+def _widest_prior(table: pd.DataFrame) -> dict[str, Any]:
+    """The term whose odds ratio the prior leaves widest open on its contrast."""
+    row = table.iloc[int(table["prior_upper"].to_numpy().argmax())]
+    return {
+        "term": str(row["term"]),
+        "label": str(row["label"]),
+        "contrast": float(row["contrast"]),
+        "lower": float(row["prior_lower"]),
+        "upper": float(row["prior_upper"]),
+    }
+
+
+def _risk_record(predictions: pd.DataFrame) -> dict[str, float]:
+    risk, width = predictions["risk"], predictions["upper"] - predictions["lower"]
+    return {
+        "median": float(risk.median()),
+        "smallest": float(risk.min()),
+        "largest": float(risk.max()),
+        "median_width": float(width.median()),
+    }
+
+
+def sample_text(record: dict[str, Any]) -> str:
+    """The summary as one screen of text, about 100 columns wide.
+
+    Parameters
+    ----------
+    record : dict
+        From `sample_record`.
+    """
+    blocks = [
+        [*_heading_lines(record), *_note_lines(record)],
+        _fit_lines(record),
+        _coefficient_lines(record),
+        [*_risk_lines(record), *_leverage_lines(record)],
+        _verdict_lines(record),
+        [f"run folder: {record['run_folder']}"],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _heading_lines(record: dict[str, Any]) -> list[str]:
+    share = record["events"] / record["patients"]
+    counts = (
+        f"{record['patients']:,} patients, {record['events']:,} events ({share:.0%}), "
+        f"{record['candidates']} candidates, {record['columns']} columns"
+    )
+    lines = [f"{record['study']}  {record['title']}", f"  {record['source']}: {counts}"]
+    left_out = [f"{count:,} {step}" for step, count in record["flow"].items() if "left" in step]
+    changed = [text for text in left_out if not text.startswith("0 ")]
+    lines.append(f"  {'; '.join(changed) if changed else 'nothing left out'}")
+    development = record["development"]
+    if development["patients"] != record["patients"]:
+        lines.append(
+            f"  the model is developed on {development['patients']:,} of them, "
+            f"{development['events']:,} events"
+        )
+    return lines
+
+
+def _note_lines(record: dict[str, Any]) -> list[str]:
+    notes = record["notes"]
+    lines = [f"  note: {note}" for note in notes[:NOTES_SHOWN]]
+    if len(notes) > NOTES_SHOWN:
+        lines.append(f"  … {len(notes) - NOTES_SHOWN} more notes in run.json")
+    return lines
+
+
+def _fit_lines(record: dict[str, Any]) -> list[str]:
+    prior, sampling, loo = record["prior"], record["sampling"], record["loo"]
+    words = prior["words"]
+    if "m_eff_prior" in prior:
+        words += f"; effective number a priori: {_median_and_90(prior['m_eff_prior'])}"
+    widest = record["prior_odds_ratio_widest"]
+    level = f"{record['interval']:.0%}"
+    lines = [
+        f"prior      {words}",
+        f"           widest {level} of an odds ratio a priori: {widest['lower']:.2g} to "
+        f"{widest['upper']:.2g} ({widest['label']})",
+        f"sampled    {_sampler(sampling)}",
+        f"           {_health(record)}",
+    ]
+    bad = f"{loo['bad_k']} patients with k-hat too high" if loo["bad_k"] else "all k-hat good"
+    after = ""
+    if "m_eff_posterior" in prior:
+        after = f"effective number {_median_and_90(prior['m_eff_posterior'])}; "
+    lines.append(f"posterior  {after}elpd_loo {loo['elpd']:.1f} (SE {loo['se']:.1f}), {bad}")
+    return lines
+
+
+def _median_and_90(limits: dict[str, float]) -> str:
+    return f"median {limits['median']:.1f}, 90 % {limits['lower']:.1f} to {limits['upper']:.1f}"
+
+
+def _sampler(sampling: dict[str, Any]) -> str:
+    text = (
+        f"{sampling['engine'].upper()}, {sampling['chains']} chains x {sampling['draws']} draws "
+        f"after {sampling['warmup']}, {sampling['sampling_seconds']:.1f} s"
+    )
+    if sampling["repeated"]:
+        text += (
+            f"; repeated at target acceptance {sampling['target_accept_used']} because "
+            f"{sampling['divergences_before_repeat']} draws had diverged"
+        )
+    return text
+
+
+def _health(record: dict[str, Any]) -> str:
+    sampling = record["sampling"]
+    rhat, ess = sampling["max_rhat"], sampling["min_ess_bulk"]
+    shown = "R-hat undefined" if rhat is None else f"R-hat <= {rhat:.3f}"
+    shown += "" if ess is None else f", bulk ESS >= {ess:,.0f}"
+    shown += f", {sampling['divergences']} divergences"
+    trusted = record["diagnostics"]["trusted"]
+    return f"{shown} - draws can{'' if trusted else 'not'} be trusted"
+
+
+def _coefficient_lines(record: dict[str, Any]) -> list[str]:
+    records = record["coefficients"]
+    kept = [one for one in records if 1 - one["shrinkage"] >= KEPT_SHOWN]
+    shown = records[: min(max(len(kept), LISTED_AT_LEAST), LISTED_AT_MOST)]
+    level = f"{record['interval']:.0%} interval"
+    lines = [
+        padded("", LABEL_WIDTH)
+        + f"  {'odds ratio':>10}   {level:>16}   {'P(OR > 1)':>9}   kept (1 - shrinkage)"
+    ]
+    lines += [_coefficient_line(one) for one in shown]
+    rest = records[len(shown) :]
+    if rest:
+        most = max(1 - one["shrinkage"] for one in rest)
+        count = f"{len(rest)} more columns" if len(rest) > 1 else "1 more column"
+        lines.append(
+            f"{count}, kept {most:.2f} or less: {record['run_folder']}/tables/coefficients.csv"
+        )
+    return lines
+
+
+def _coefficient_line(one: dict[str, Any]) -> str:
+    label = one["label"] + ("" if one["per"] == 1 else f" (per {level_text(one['per'])})")
+    shown = {name: f"{one[name]:.{places}f}" for name, places in one["decimals"].items()}
+    limits = f"{shown['odds_ratio_lower']} to {shown['odds_ratio_upper']}"
+    kept = 1 - one["shrinkage"]
+    return (
+        padded(fitted(label, LABEL_WIDTH), LABEL_WIDTH)
+        + f"  {shown['odds_ratio']:>10}   {limits:>16}   {one['prob_positive']:>9.2f}"
+        f"   {kept:>4.2f}  {'#' * round(12 * kept)}"
+    )
+
+
+def _risk_lines(record: dict[str, Any]) -> list[str]:
+    risks = record["risks"]
+    return [
+        f"risk of a patient: median {risks['median']:.2f} (range {risks['smallest']:.2f} to "
+        f"{risks['largest']:.2f}); median width of its {record['interval']:.0%} interval "
+        f"{risks['median_width']:.2f}"
+    ]
+
+
+def _leverage_lines(record: dict[str, Any]) -> list[str]:
+    return leverage_lines(pd.DataFrame(record["leverage"]))
+
+
+def leverage_lines(leverage: pd.DataFrame, at_most: int = 12) -> list[str]:
+    """One line for each column in which one patient holds an extreme share of the spread."""
+    if leverage.empty:
+        return []
+    lines = ["extreme leverage: one patient holds much of these columns' spread; check the cells"]
+    lines += [
+        f"  {one['term']}: {one['value']:g} in row {one['row']} (line {one['row'] + 1}) holds "
+        f"{one['share']:.0%}"
+        for one in leverage.head(at_most).to_dict("records")
+    ]
+    if len(leverage) > at_most:
+        lines.append(f"  … and {len(leverage) - at_most} more columns: tables/leverage.csv")
+    return lines
+
+
+def _verdict_lines(record: dict[str, Any]) -> list[str]:
+    diagnostics = record["diagnostics"]
+    if diagnostics["trusted"]:
+        return []
+    return [
+        "the draws are not to be trusted; what failed, and what to do:",
+        *(f"  {problem}" for problem in diagnostics["problems"]),
+        f"  every quantity: {record['run_folder']}/tables/diagnostics.csv",
+    ]
+
+
+def check_text(result: CheckResult) -> str:
+    """Flow, Table 1 and leverage of a checked cohort."""
+    from bayes_cmvt.table_one import table_one_text
+
+    cohort = result.cohort
+    flow = result.flow
+    width = max(len(step) for step in flow["step"])
+    lines = [f"  {step:<{width}}  {count:>7,}" for step, count in flow.itertuples(index=False)]
+    notes = [f"  note: {note}" for note in cohort.notes]
+    heading = (
+        f"{cohort.source} can be analysed as study {cohort.study.name}: "
+        f"{len(cohort.study.predictors)} candidates, {len(cohort.study.terms)} columns"
+    )
+    blocks = [
+        [heading, *lines, *notes],
+        [table_one_text(result.table_one)],
+        leverage_lines(result.leverage, at_most=50),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def check_record(result: CheckResult) -> dict[str, Any]:
+    """What ``check --json`` prints."""
+    table = result.table_one.astype(object).where(result.table_one.notna(), None)
+    return {
+        "study": result.cohort.study.name,
+        "source": result.cohort.source,
+        "flow": {str(step): int(count) for step, count in result.flow.itertuples(index=False)},
+        "notes": list(result.cohort.notes),
+        "table_one": table.to_dict("records"),
+        "leverage": result.leverage.to_dict("records"),
+    }
+
+
+def plain(value: object) -> object:
+    """Turn NumPy scalars into numbers that JSON can hold; a default for ``json.dumps``."""
+    if isinstance(value, np.generic):
+        return value.item()
+    msg = f"{type(value).__name__} cannot be written as JSON"
+    raise TypeError(msg)

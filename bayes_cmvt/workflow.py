@@ -1,0 +1,329 @@
+"""One function per command: the stages in order, from what was typed to what is printed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bayes_cmvt.cohort import Cohort, flow_table, load_cohort
+from bayes_cmvt.design import Design, extreme_leverage, learn_design
+from bayes_cmvt.errors import OptionError
+from bayes_cmvt.intervals import tails
+from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
+from bayes_cmvt.table_one import table_one
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayes_cmvt.crossvalidation import LeaveOneOut
+    from bayes_cmvt.diagnostics import Verdict
+    from bayes_cmvt.sampling import Report, SamplerSettings
+
+LIBRARIES = ("pymc", "nutpie", "pytensor", "arviz", "numpy", "scipy", "pandas", "xarray", "numba")
+LONG_RUN = 60.0  # seconds: longer runs announce their expected time
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What ``bayes-cmvt sample`` was asked for; ``out`` None stands for ``runs/STUDY``."""
+
+    study: str
+    settings: SamplerSettings
+    data: Path | None = None
+    out: Path | None = None
+    missing: Literal["error", "drop"] | None = None
+    interval: float = 0.95
+    cores: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SampleResult:
+    """Everything that ``bayes-cmvt sample`` computed."""
+
+    cohort: Cohort
+    fit: xr.DataTree
+    verdict: Verdict
+    loo: LeaveOneOut
+    tables: Mapping[str, pd.DataFrame]
+    leverage: pd.DataFrame
+    interval: float
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class CheckResult:
+    """What ``bayes-cmvt check`` found in data that can be analysed."""
+
+    cohort: Cohort
+    flow: pd.DataFrame
+    table_one: pd.DataFrame
+    leverage: pd.DataFrame
+
+
+def checked_cohort(
+    study: str, data: Path | None, missing: Literal["error", "drop"] | None
+) -> tuple[Cohort, Design]:
+    """Load study and data and learn the design: every refusal of the input happens here."""
+    loaded = load_study(study)
+    if missing is not None:
+        loaded = loaded.with_missing(missing)
+    cohort = load_cohort(loaded, data)
+    return cohort, learn_design(cohort)
+
+
+def check(
+    study: str, data: Path | None = None, missing: Literal["error", "drop"] | None = None
+) -> CheckResult:
+    """Validate study and data, without sampling."""
+    cohort, design = checked_cohort(study, data, missing)
+    return CheckResult(
+        cohort, flow_table(cohort), table_one(cohort), extreme_leverage(cohort, design)
+    )
+
+
+def sample_study(request: SampleRequest, *, say: Say, report: Report | None = None) -> SampleResult:
+    """Sample a study's posterior, compute its tables and write the run folder.
+
+    Parameters
+    ----------
+    request : SampleRequest
+    say : callable
+        Takes one line of news for the user.
+    report : callable, optional
+        Takes a `SamplingState` a few times a second.
+
+    Returns
+    -------
+    SampleResult
+
+    Raises
+    ------
+    InputError
+        Study, data, options or destination cannot be used; nothing was written.
+    SamplingError
+        The sampler failed.
+    """
+    started = time.perf_counter()
+    cohort, design = checked_cohort(request.study, request.data, request.missing)
+    folder = request.out or Path("runs") / cohort.study.name
+    _check_request(request, folder, say)
+
+    from bayes_cmvt import runs, sampling
+
+    _announce(cohort, request, say)
+    read = time.perf_counter()
+    settings = asdict(request.settings)
+    fit = sampling.sample(cohort, **settings, cores=request.cores, report=report)
+    sampled = time.perf_counter()
+    result = _results(cohort, design, fit, request.interval, folder)
+    seconds = {
+        "read": read - started,
+        "sample": sampled - read,
+        "tables": time.perf_counter() - sampled,
+    }
+    run = _run_record(result, {name: round(value, 3) for name, value in seconds.items()})
+    runs.write_run(
+        folder,
+        lambda partial: runs.write_files(
+            partial,
+            run=run,
+            study=cohort.study.to_toml(),
+            fit=fit,
+            cohort=_analysed_rows(cohort),
+            tables=result.tables,
+        ),
+        overwrite=request.overwrite,
+    )
+    return result
+
+
+def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
+    from bayes_cmvt.runs import check_destination, leftovers
+    from bayes_cmvt.sampling import check_settings
+
+    check_settings(request.settings)
+    tails(request.interval)
+    if request.cores is not None and request.cores < 1:
+        msg = f"--cores: found {request.cores}; allowed: 1 or more"
+        raise OptionError(msg)
+    check_destination(folder, overwrite=request.overwrite)
+    for path in leftovers(folder):
+        say(f"{path} was left by a run that was killed; it may be deleted")
+
+
+def _announce(cohort: Cohort, request: SampleRequest, say: Say) -> None:
+    from bayes_cmvt.sampling import expected_seconds
+
+    for note in cohort.notes:
+        say(note)
+    cores = request.cores or os.cpu_count() or 1
+    columns = len(cohort.study.terms)
+    seconds = expected_seconds(cohort.n_development, columns, request.settings, cores)
+    if seconds > LONG_RUN:
+        say(
+            f"expected time about {_duration(seconds)} ({cohort.n_development:,} patients, "
+            f"{columns} columns, {request.settings.chains} chains x "
+            f"{request.settings.warmup + request.settings.draws} draws on {cores} cores); shorter "
+            "with --warmup 500 --draws 1000 --target-accept 0.9"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _results(
+    cohort: Cohort, design: Design, fit: xr.DataTree, ci_prob: float, folder: Path
+) -> SampleResult:
+    from bayes_cmvt import crossvalidation, diagnostics, estimates, prediction
+
+    diagnosed = diagnostics.diagnostics(fit, ci_prob)
+    loo = crossvalidation.leave_one_out(fit)
+    leverage = extreme_leverage(cohort, design)
+    tables = {
+        "coefficients": estimates.coefficients(fit, ci_prob=ci_prob),
+        "predictions": prediction.predictions(fit, cohort, ci_prob=ci_prob),
+        "prior": estimates.prior_odds_ratios(fit, ci_prob=ci_prob),
+        "diagnostics": diagnosed,
+        "loo": loo.patients,
+        "table_one": table_one(cohort),
+        "flow": flow_table(cohort),
+        "leverage": leverage,
+    }
+    return SampleResult(
+        cohort=cohort,
+        fit=fit,
+        verdict=diagnostics.verdict(fit, diagnosed),
+        loo=loo,
+        tables=tables,
+        leverage=leverage,
+        interval=ci_prob,
+        folder=folder,
+    )
+
+
+def _analysed_rows(cohort: Cohort) -> pd.DataFrame:
+    rows = cohort.predictors.copy()
+    rows.insert(0, "(outcome)", cohort.outcome)
+    rows.insert(0, "(set)", cohort.sets)
+    return rows
+
+
+def _run_record(result: SampleResult, seconds: Mapping[str, float]) -> dict[str, Any]:
+    from bayes_cmvt.posterior import settings_of
+
+    cohort, verdict = result.cohort, result.verdict
+    settings = settings_of(result.fit)
+    return {
+        "command": "sample",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "bayes-cmvt": version("bayes-cmvt"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in LIBRARIES},
+        },
+        "seed": settings["seed"],
+        "engine": settings["engine"],
+        "settings": {**settings, "interval": result.interval},
+        "study": {"name": cohort.study.name, "sha256": cohort.study.sha256},
+        "data": {"file": cohort.source, "sha256": cohort.sha256},
+        "patients": len(cohort.outcome),
+        "events": int(cohort.outcome.sum()),
+        "flow": dict(cohort.flow),
+        "notes": list(cohort.notes),
+        "seconds": dict(seconds),
+        "diagnostics": finite(asdict(verdict)),
+    }
+
+
+def finite(record: dict[str, Any]) -> dict[str, Any]:
+    """Replace nan and infinities by None, which JSON can say."""
+    return {
+        key: None if isinstance(value, float) and not abs(value) < float("inf") else value
+        for key, value in record.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class PredictResult:
+    """Risks of new patients, and what the run's diagnostics had to say of its draws."""
+
+    risks: pd.DataFrame
+    problems: tuple[str, ...]
+
+
+def predict_patients(folder: Path, data: Path, interval: float) -> PredictResult:
+    """Compute the risks of the rows of a new file from a run folder alone."""
+    from bayes_cmvt.prediction import predict
+    from bayes_cmvt.runs import load_run, read_run
+
+    tails(interval)
+    verdict = read_run(folder)["diagnostics"]
+    risks = predict(load_run(folder), data, ci_prob=interval)
+    return PredictResult(risks, tuple(verdict["problems"]))
+
+
+def write_risks(result: PredictResult, output: Path, *, overwrite: bool) -> None:
+    """Write the risks of new patients as one CSV file."""
+    from bayes_cmvt.runs import write_text
+
+    write_text(output, result.risks.to_csv(index=False), overwrite=overwrite)
+
+
+def draft(data: Path, outcome: str, event: str | None, out: Path | None, *, overwrite: bool) -> str:
+    """Draft a study file from a data file; write it where ``out`` says, and return its text."""
+    from bayes_cmvt.drafting import draft_study
+    from bayes_cmvt.readers import read_table
+    from bayes_cmvt.runs import write_text
+
+    beside = out is None or out.resolve().parent == data.resolve().parent
+    name = None if out is None else out.stem.lower()
+    text = draft_study(
+        read_table(data),
+        outcome=outcome,
+        event=event,
+        name=name,
+        file=data.name if beside else None,
+    )
+    if out is not None:
+        write_text(out, text, overwrite=overwrite)
+    return text
+
+
+def list_studies(name: str | None) -> str:
+    """One line for each shipped study, or the protocol of one."""
+    if name is not None:
+        return protocol(load_study(name))
+    studies: list[Study] = [load_study(one) for one in shipped_studies()]
+    width = max(len(study.name) for study in studies)
+    return "\n".join(
+        f"{study.name:<{width}}  {study.heading.title}  ({len(study.predictors)} candidates; "
+        + ("patient data embedded)" if study.heading.data else "no public patient data)")
+        for study in studies
+    )
+
+
+__all__ = [
+    "CheckResult",
+    "PredictResult",
+    "SampleRequest",
+    "SampleResult",
+    "check",
+    "draft",
+    "finite",
+    "list_studies",
+    "predict_patients",
+    "sample_study",
+    "write_risks",
+]
