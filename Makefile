@@ -50,5 +50,5 @@ $(READY): pyproject.toml constraints.txt .python-version
 	fi; \
 	set -e; \
 	$$uv venv --quiet --clear .venv || $$uv venv --quiet --clear --python ">=3.12" .venv; \
-	$$uv pip install --quiet --python .venv --constraint constraints.txt --editable . --group test
+	$$uv pip install --quiet --compile-bytecode --python .venv --constraint constraints.txt --editable . --group test
 	@touch $@

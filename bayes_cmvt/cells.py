@@ -59,12 +59,12 @@ def match_levels(
     unknown: dict[str, NDArray[np.int64]] = {}
     notes: list[str] = []
     lookup = _Lookup.of(levels)
-    for number, cell in enumerate(distinct):
+    holders = _holders(positions, len(distinct))
+    for number, (cell, holding) in enumerate(zip(distinct, holders, strict=True)):
         if _is_missing(cell, lookup):
             continue
         code, repaired = lookup.find(cell, value_labels)
         found[number] = code
-        holding = np.flatnonzero(positions == number)
         if code < 0:
             shown = shown_cell(cell)
             unknown[ascii(cell) if shown in unknown else shown] = holding
@@ -92,6 +92,13 @@ def _factorized(cells: pd.Series) -> tuple[NDArray[np.intp], Any]:
         return pd.factorize(cells, use_na_sentinel=True)
     except TypeError:  # lists and dicts, which Parquet can hold
         return pd.factorize(cells.map(str, na_action="ignore"), use_na_sentinel=True)
+
+
+def _holders(positions: NDArray[np.intp], distinct: int) -> list[NDArray[np.int64]]:
+    """Return the rows that hold each distinct cell, sorted once however many there are."""
+    order = np.argsort(positions, kind="stable")
+    starts = np.searchsorted(positions[order], np.arange(distinct))
+    return np.split(order, starts)[1:]  # what precedes the first start are the empty cells
 
 
 def shown_cell(cell: object) -> str:

@@ -181,10 +181,15 @@ def predict(
     from bayes_cmvt.workflow import predict_patients, write_risks
 
     result = predict_patients(run, data, interval)
+    say = _silent if quiet else print_message
+    for note in result.notes:
+        say(note)
+    if result.left_out:
+        rows = "1 row" if result.left_out == 1 else f"{result.left_out} rows"
+        say(f"{rows} left out: a predictor is missing")
     if output is not None:
         write_risks(result, output, overwrite=overwrite)
-        if not quiet:
-            print_message(f"{len(result.risks)} risks: {output}")
+        say(f"{len(result.risks)} risks: {output}")
     elif as_json:
         _print_json(result.risks.to_dict("records"))
     else:

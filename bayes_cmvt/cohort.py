@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bayes_cmvt.cells import LevelColumn, match_levels, missing_cells, shown_cell
 from bayes_cmvt.errors import DataError, nearest, quoted
-from bayes_cmvt.numerals import NumberColumn, parse_numbers
-from bayes_cmvt.readers import SourceTable, read_table
+from bayes_cmvt.numerals import NumberColumn, normalise_text, parse_numbers, printable
+from bayes_cmvt.readers import SourceTable, name_notes, read_table
 from bayes_cmvt.schema import Continuous, Level, LevelPredictor
 from bayes_cmvt.study import AnyPredictor, Study, data_path, level_text
 
@@ -92,6 +92,25 @@ class PredictorTable:
     frame: pd.DataFrame
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class NewPatients:
+    """Patients whose risk is asked for, checked against a study; nobody knows their outcome.
+
+    Attributes
+    ----------
+    predictors : DataFrame, shape (patient, predictor)
+        As `Cohort.predictors`.
+    notes : tuple of str
+        What was recognised or repaired while reading.
+    left_out : int
+        Incomplete rows dropped under ``missing = "drop"``.
+    """
+
+    predictors: pd.DataFrame
+    notes: tuple[str, ...]
+    left_out: int
 
 
 def load_cohort(study: Study, data: str | Path | pd.DataFrame | None = None) -> Cohort:
@@ -172,7 +191,7 @@ def read_predictors(study: Study, table: SourceTable) -> PredictorTable:
     return PredictorTable(frame, tuple(problems), tuple(notes))
 
 
-def load_new_patients(study: Study, data: str | Path | pd.DataFrame) -> pd.DataFrame:
+def load_new_patients(study: Study, data: str | Path | pd.DataFrame) -> NewPatients:
     """Read the predictors of new patients by the rules of a study; no outcome is needed.
 
     Parameters
@@ -182,8 +201,8 @@ def load_new_patients(study: Study, data: str | Path | pd.DataFrame) -> pd.DataF
 
     Returns
     -------
-    DataFrame, shape (patient, predictor)
-        As `Cohort.predictors`. With ``missing = "drop"`` incomplete rows are left out.
+    NewPatients
+        With ``missing = "drop"`` incomplete rows are left out, and counted.
 
     Raises
     ------
@@ -203,7 +222,11 @@ def load_new_patients(study: Study, data: str | Path | pd.DataFrame) -> pd.DataF
     if complete.empty:
         msg = f"{table.source} holds no row with all predictors of study {study.name}"
         raise DataError(msg)
-    return complete
+    return NewPatients(
+        predictors=complete,
+        notes=(*table.notes, *predictors.notes),
+        left_out=len(predictors.frame) - len(complete),
+    )
 
 
 def _source_table(study: Study, data: str | Path | pd.DataFrame | None) -> SourceTable:
@@ -225,15 +248,19 @@ def _source_table(study: Study, data: str | Path | pd.DataFrame | None) -> Sourc
 
 
 def _table_from_frame(data: pd.DataFrame) -> SourceTable:
-    """Take a table from Python as if it were a file: rows counted from 1."""
-    frame = data.set_axis([str(name) for name in data.columns], axis=1)
+    """Take a table from Python as if it were a file: names normalised, rows counted from 1."""
+    found = [str(name) for name in data.columns]
+    names = pd.Index([normalise_text(name) for name in found], dtype=object)
+    frame = data.set_axis(names, axis=1)
     frame = frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name="row"), axis=0)
     if not frame.columns.is_unique:
         repeated = sorted(set(frame.columns[frame.columns.duplicated()]))
         msg = f"the table names columns twice: {quoted(repeated)}; name each column once"
         raise DataError(msg)
-    sha256 = hashlib.sha256(frame.to_csv().encode()).hexdigest()
-    return SourceTable(frame, "the table", sha256)
+    # texts from Python may hold half of a surrogate pair, which strict UTF-8 cannot write
+    sha256 = hashlib.sha256(frame.to_csv().encode(errors="surrogatepass")).hexdigest()
+    repaired = [printable(name) for name, old in zip(names, found, strict=True) if name != old]
+    return SourceTable(frame, "the table", sha256, notes=tuple(name_notes(repaired)))
 
 
 def _missing_columns(study: Study, table: SourceTable, *, outcome_needed: bool) -> list[str]:
@@ -276,14 +303,28 @@ def _numbers(
     rows = table.frame.index.to_numpy()
     if parsed.ambiguous is not None:
         problems.append(f"column {predictor.name}: {parsed.ambiguous}")
-    unreadable = [
-        f"{_where(rows[cell.position], predictor.name)}: {shown_cell(cell.cell)} {cell.reason}"
-        for cell in parsed.unreadable
-    ]
+    unreadable = _unreadable(predictor.name, parsed, rows)
     problems += _named(unreadable, predictor.name)
     problems += _named(_out_of_range(study, predictor, parsed, rows), predictor.name)
     notes += [f"column {predictor.name}: {note}" for note in parsed.notes]
     return parsed.values
+
+
+def _unreadable(column: str, parsed: NumberColumn, rows: NDArray[Any]) -> list[str]:
+    """Name each unreadable cell; a column that mostly holds no numbers is one problem."""
+    named = [
+        f"{_where(rows[cell.position], column)}: {shown_cell(cell.cell)} {cell.reason}"
+        for cell in parsed.unreadable
+    ]
+    present = int((~parsed.missing).sum())
+    if len(named) <= max(CELLS_NAMED, present // 2):
+        return named
+    first = parsed.unreadable[0]
+    return [
+        f"column {column}: {len(named)} of {present} cells hold no number, such as "
+        f"{shown_cell(first.cell)} in row {rows[first.position]}; if these are levels, declare "
+        "the predictor as categorical or ordinal"
+    ]
 
 
 def _out_of_range(
@@ -466,6 +507,7 @@ def flow_table(cohort: Cohort) -> pd.DataFrame:
 __all__ = [
     "AnyPredictor",
     "Cohort",
+    "NewPatients",
     "PredictorTable",
     "flow_table",
     "level_categories",

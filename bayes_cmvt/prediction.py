@@ -13,15 +13,19 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayes_cmvt.cohort import Cohort, load_new_patients
+from bayes_cmvt.cohort import Cohort, NewPatients, level_categories, load_new_patients
 from bayes_cmvt.design import Design, design_matrix
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.intervals import equal_tailed, tails
 from bayes_cmvt.posterior import design_of, expit, linear_predictor_blocks
+from bayes_cmvt.schema import Continuous
 
 
 def predict(
-    fit: xr.DataTree, patients: Cohort | pd.DataFrame | str | Path, *, ci_prob: float = 0.95
+    fit: xr.DataTree,
+    patients: Cohort | NewPatients | pd.DataFrame | str | Path,
+    *,
+    ci_prob: float = 0.95,
 ) -> pd.DataFrame:
     """Risk of each patient with its interval.
 
@@ -29,8 +33,9 @@ def predict(
     ----------
     fit : DataTree
         From `bayes_cmvt.sample` or `bayes_cmvt.load_run`.
-    patients : Cohort, DataFrame or path
-        A checked cohort, or new rows with the columns of the study; no outcome is needed.
+    patients : Cohort, NewPatients, DataFrame or path
+        Patients who are checked already, or new rows with the columns of the study; no outcome
+        is needed.
     ci_prob : float in (0, 1)
         Probability of the equal-tailed interval of the risk.
 
@@ -44,7 +49,7 @@ def predict(
     DataError
         New rows with columns, levels or cells that the study does not allow.
     OptionError
-        A cohort whose predictors are not those of the fit, or ``ci_prob`` outside (0, 1).
+        Patients whose predictors are not those of the fit, or ``ci_prob`` outside (0, 1).
     """
     tails(ci_prob)
     design = design_of(fit)
@@ -96,13 +101,35 @@ def risk_table(
     return pd.DataFrame(summary.T, columns=["risk", "median", "lower", "upper"])
 
 
-def _predictors(design: Design, patients: Cohort | pd.DataFrame | str | Path) -> pd.DataFrame:
-    if not isinstance(patients, Cohort):
-        return load_new_patients(design.study, patients)
-    if patients.study.predictors != design.study.predictors:
-        msg = (
-            f'the cohort belongs to study "{patients.study.name}" and has other predictors than '
-            f'the fit of study "{design.study.name}"; load it with the study of the fit'
-        )
-        raise OptionError(msg)
+def _predictors(
+    design: Design, patients: Cohort | NewPatients | pd.DataFrame | str | Path
+) -> pd.DataFrame:
+    """Return the checked predictors, which must be those of the design."""
+    if isinstance(patients, Cohort):
+        if patients.study.predictors != design.study.predictors:
+            whose = f'the cohort belongs to study "{patients.study.name}" and has'
+            raise OptionError(_others(design, whose))
+        return patients.predictors
+    if not isinstance(patients, NewPatients):
+        return load_new_patients(design.study, patients).predictors
+    if dict(patients.predictors.dtypes) != _column_types(design):
+        raise OptionError(_others(design, "the new patients have"))
     return patients.predictors
+
+
+def _others(design: Design, whose: str) -> str:
+    return (
+        f'{whose} other predictors than the fit of study "{design.study.name}"; '
+        "load them with the study of the fit"
+    )
+
+
+def _column_types(design: Design) -> dict[str, object]:
+    """Return the type of each predictor as `load_new_patients` gives it, levels included."""
+    nobody = np.empty(0, dtype=np.int16)
+    return {
+        one.name: np.dtype(float)
+        if isinstance(one, Continuous)
+        else level_categories(one, nobody).dtype
+        for one in design.study.predictors
+    }

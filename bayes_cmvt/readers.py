@@ -257,7 +257,7 @@ def _column_names(
         raise _RefusalError(problem)
     repaired = [printable(name) for position, name in names.items() if name != found[position]]
     return names, [
-        *_column_note(repaired, "read without stray blanks or full-width characters"),
+        *name_notes(repaired),
         *_column_note([position + 1 for position in unnamed], "without name or cells left out"),
     ]
 
@@ -292,6 +292,17 @@ def _repeated_problems(names: Mapping[int, str]) -> list[str]:
         f'columns {quoted(positions[name])} have the same name "{printable(name)}"; rename them'
         for name in repeated
     ]
+
+
+def name_notes(repaired: Sequence[str]) -> list[str]:
+    """Say which column names, given as they are now, were normalised; nothing where none was.
+
+    Examples
+    --------
+    >>> name_notes(["age"]), name_notes([])
+    (['1 column read without stray blanks or full-width characters: "age"'], [])
+    """
+    return _column_note(repaired, "read without stray blanks or full-width characters")
 
 
 def _column_note(columns: Sequence[object], treatment: str) -> list[str]:

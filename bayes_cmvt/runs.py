@@ -42,18 +42,12 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
     RunError
         It exists (without ``overwrite``), is no run folder, or cannot be written.
     """
-    recover(path)
-    if path.is_symlink() or path.exists():
-        _refuse_existing(path, overwrite=overwrite)
-    made = _missing_parents(path)
     with _as_run_error(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        recover(path)
+        if path.is_symlink() or path.exists():
+            _refuse_existing(path, overwrite=overwrite)
+        with _parents_of(path):
             Path(tempfile.mkdtemp(prefix=_partial(path), dir=path.parent)).rmdir()
-        finally:
-            for parent in made:
-                if parent.is_dir():
-                    parent.rmdir()
 
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -68,9 +62,17 @@ def _refuse_existing(path: Path, *, overwrite: bool) -> None:
     raise RunError(msg)
 
 
-def _missing_parents(path: Path) -> list[Path]:
-    """Parents that do not exist yet, the innermost first."""
-    return [parent for parent in path.parents if not parent.exists()]
+@contextmanager
+def _parents_of(path: Path) -> Iterator[None]:
+    """Make the folders above a path, and take those made away again if they end up empty."""
+    made = [parent for parent in path.parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
 
 
 def _partial(path: Path) -> str:
@@ -84,8 +86,7 @@ def _previous(path: Path) -> Path:
 def recover(path: Path) -> None:
     """Put back the run that an interrupted replacement left under its waiting name."""
     if not path.exists() and _previous(path).is_dir():
-        with _as_run_error(path):
-            _previous(path).rename(path)
+        _previous(path).rename(path)
 
 
 def leftovers(path: Path) -> list[Path]:
@@ -112,8 +113,7 @@ def write_run(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> N
     RunError
         Anything could not be written; what was there before is untouched.
     """
-    with _as_run_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _as_run_error(path), _parents_of(path):
         partial = Path(tempfile.mkdtemp(prefix=_partial(path), dir=path.parent))
         try:
             partial.chmod(0o755)
@@ -192,14 +192,12 @@ def write_files(
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
-    """Write a DataTree as netCDF; a full disk is an `OSError`, whatever HDF5 calls it."""
-    try:
-        tree.to_netcdf(path, engine="h5netcdf")
-    except (RuntimeError, OSError) as error:
-        free = shutil.disk_usage(path.parent).free
-        if free < tree.nbytes or "No space left" in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise OSError(errno.EIO, f"netCDF: {error}", str(path)) from error
+    """Write a DataTree as netCDF.
+
+    The file is put together in memory: where HDF5 itself meets a full disk it prints tracebacks
+    and may take the whole process down.
+    """
+    path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
 
 
 def load_run(path: str | Path) -> xr.DataTree:
@@ -241,10 +239,13 @@ def read_run(folder: Path) -> dict[str, Any]:
     RunError
         No run folder, one that is damaged, or one that a newer version wrote.
     """
-    recover(folder)
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
-        msg = f"{folder} {what}; name a run folder, as made by `bayes-cmvt sample`"
+    try:
+        recover(folder)
+        found = "" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+    except OSError as error:
+        found = f"cannot be read: {error.strerror}"
+    if found:
+        msg = f"{folder} {found}; name a run folder, as made by `bayes-cmvt sample`"
         raise RunError(msg)
     try:
         run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
@@ -269,11 +270,11 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
     RunError
         It exists (without ``overwrite``) or cannot be written.
     """
-    if path.is_dir() or (path.exists() and not overwrite):
-        what = "is a folder" if path.is_dir() else "exists; give --overwrite to replace it"
-        msg = f"{path} {what}"
-        raise RunError(msg)
     with _as_run_error(path):
+        if path.is_dir() or (path.exists() and not overwrite):
+            what = "is a folder" if path.is_dir() else "exists; give --overwrite to replace it"
+            msg = f"{path} {what}"
+            raise RunError(msg)
         handle, partial = tempfile.mkstemp(prefix=_partial(path), dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Level = int | float | str
 MAX_WHOLE_NUMBER = 1_000_000_000
 PRINTED_NUMBER = re.compile(r"[<>≤≥]?\s?[-−]?[0-9]+(\.[0-9]+)?")
+STUDY_NAME = re.compile(r"[a-z0-9_-]{1,64}")
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 
@@ -24,6 +25,13 @@ def _printable(text: str) -> str:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
             msg = f"contains the control character U+{ord(character):04X}; remove it"
             raise ValueError(msg)
+    return text
+
+
+def _study_name(text: str) -> str:
+    if not STUDY_NAME.fullmatch(text):
+        msg = 'allowed are lower-case letters, digits, "_" and "-", at most 64 characters'
+        raise ValueError(msg)
     return text
 
 
@@ -148,7 +156,7 @@ class Heading(Table):
     """The keys above the first table."""
 
     schema_version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(alias="schema")
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+    name: Annotated[str, AfterValidator(_study_name)]
     title: Text
     description: Lines = ""
     data: Text | None = None
@@ -247,6 +255,12 @@ class DataRules(Table):
 
     missing: Literal["error", "drop"] = "error"
     decimal: Literal[".", ","] | None = None
+
+
+class DataTable(DataRules):
+    """``[data]`` as it is written: its rules, and the file, which belongs to the heading."""
+
+    file: Text | None = None
 
 
 class Split(Table):

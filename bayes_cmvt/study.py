@@ -25,6 +25,7 @@ from bayes_cmvt.schema import (
     Categorical,
     Continuous,
     DataRules,
+    DataTable,
     Decision,
     Heading,
     Ordinal,
@@ -41,7 +42,7 @@ from bayes_cmvt.schema import (
 MAX_STUDY_BYTES = 1_000_000
 SECTIONS: dict[str, type[BaseModel]] = {
     "outcome": Outcome,
-    "data": DataRules,
+    "data": DataTable,
     "split": Split,
     "prior": Prior,
     "baseline": Baseline,
@@ -285,18 +286,15 @@ def parse_study(text: str, *, source: str = "study.toml") -> Study:
     """
     document = _document(text, source)
     problems: list[str] = []
-    file = _take_data_file(document, problems)
-    heading = _validated(
-        Heading,
-        {key: value for key, value in document.items() if key not in {*SECTIONS, "predictors"}}
-        | ({} if file is None else {"data": file}),
-        "",
-        problems,
-    )
+    tables = {*SECTIONS, "predictors"} & document.keys()
+    if not isinstance(document.get("data"), dict):  # the file, written above the tables
+        tables.discard("data")
+    above = {key: value for key, value in document.items() if key not in tables}
+    heading = _validated(Heading, above, "", problems)
     sections = {
         key: _validated(model, document[key], key, problems)
         for key, model in SECTIONS.items()
-        if key in document
+        if key in tables
     }
     if "outcome" not in document:
         problems.append("[outcome] is missing; it names the outcome column and its event")
@@ -311,11 +309,14 @@ def parse_study(text: str, *, source: str = "study.toml") -> Study:
 def _assembled(
     heading: Any, sections: Mapping[str, Any], predictors: list[Any], source: str, text: str
 ) -> Study:
+    data = sections.get("data", DataTable())
+    if data.file is not None:
+        heading = heading.model_copy(update={"data": data.file})
     return Study(
         heading=heading,
         outcome=sections["outcome"],
         predictors=tuple(predictors),
-        rules=sections.get("data", DataRules()),
+        rules=DataRules.model_validate(data.model_dump(exclude={"file"})),
         split=sections.get("split"),
         prior=sections.get("prior", Prior()),
         baseline=sections.get("baseline", Baseline()),
@@ -339,21 +340,6 @@ def _document(text: str, source: str) -> dict[str, Any]:
                 'write the data file inside it as file = "cohort.csv"'
             )
     raise StudyError(msg) from None
-
-
-def _take_data_file(document: dict[str, Any], problems: list[str]) -> Any:
-    """Return the data file, written above the tables or as ``file`` under ``[data]``."""
-    if "data" not in document:
-        return None
-    data = document["data"]
-    if not isinstance(data, dict):
-        return document.pop("data")
-    file = data.get("file")
-    document["data"] = {key: value for key, value in data.items() if key != "file"}
-    if file is not None and not isinstance(file, str):
-        problems.append(f'[data], key "file": found {_short(file)}; give the file name as text')
-        return None
-    return file
 
 
 def _predictors(tables: object, problems: list[str]) -> list[Any]:

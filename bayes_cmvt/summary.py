@@ -63,6 +63,7 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
         "prior_odds_ratio_widest": _widest_prior(result.tables["prior"]),
         "risks": _risk_record(result.tables["predictions"]),
         "leverage": result.leverage.to_dict("records"),
+        "one_sided_levels": result.one_sided.to_dict("records"),
         "run_folder": str(result.folder),
     }
 
@@ -154,7 +155,8 @@ def sample_text(record: dict[str, Any]) -> str:
         [*_heading_lines(record), *_note_lines(record)],
         _fit_lines(record),
         _coefficient_lines(record),
-        [*_risk_lines(record), *_leverage_lines(record)],
+        _risk_lines(record),
+        _warning_lines(record),
         _verdict_lines(record),
         [f"run folder: {record['run_folder']}"],
     ]
@@ -190,13 +192,14 @@ def _note_lines(record: dict[str, Any]) -> list[str]:
 
 def _fit_lines(record: dict[str, Any]) -> list[str]:
     prior, sampling, loo = record["prior"], record["sampling"], record["loo"]
-    words = prior["words"]
+    lines = [f"prior      {prior['words']}"]
     if "m_eff_prior" in prior:
-        words += f"; effective number a priori: {_median_and_90(prior['m_eff_prior'])}"
+        lines.append(
+            f"           effective number a priori: {_median_and_90(prior['m_eff_prior'])}"
+        )
     widest = record["prior_odds_ratio_widest"]
     level = f"{record['interval']:.0%}"
-    lines = [
-        f"prior      {words}",
+    lines += [
         f"           widest {level} of an odds ratio a priori: {widest['lower']:.2g} to "
         f"{widest['upper']:.2g} ({widest['label']})",
         f"sampled    {_sampler(sampling)}",
@@ -259,7 +262,7 @@ def _coefficient_lines(record: dict[str, Any]) -> list[str]:
 
 def _coefficient_line(one: dict[str, Any]) -> str:
     label = one["label"] + ("" if one["per"] == 1 else f" (per {level_text(one['per'])})")
-    shown = {name: f"{one[name]:.{places}f}" for name, places in one["decimals"].items()}
+    shown = {name: _shown_ratio(one[name], places) for name, places in one["decimals"].items()}
     limits = f"{shown['odds_ratio_lower']} to {shown['odds_ratio_upper']}"
     kept = 1 - one["shrinkage"]
     return (
@@ -267,6 +270,10 @@ def _coefficient_line(one: dict[str, Any]) -> str:
         + f"  {shown['odds_ratio']:>10}   {limits:>16}   {one['prob_positive']:>9.2f}"
         f"   {kept:>4.2f}  {'#' * round(12 * kept)}"
     )
+
+
+def _shown_ratio(value: float, places: int) -> str:
+    return f"{value:.{places}f}" if value < 10_000 else f"{value:.0e}"
 
 
 def _risk_lines(record: dict[str, Any]) -> list[str]:
@@ -278,19 +285,31 @@ def _risk_lines(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _leverage_lines(record: dict[str, Any]) -> list[str]:
-    return leverage_lines(pd.DataFrame(record["leverage"]))
+def _warning_lines(record: dict[str, Any], at_most: int = 12) -> list[str]:
+    return [
+        *_leverage_lines(record["leverage"], at_most),
+        *_one_sided_lines(record["one_sided_levels"]),
+    ]
 
 
-def leverage_lines(leverage: pd.DataFrame, at_most: int = 12) -> list[str]:
+def _one_sided_lines(levels: list[dict[str, Any]]) -> list[str]:
+    """One line for each level of which all patients, or none, had the event."""
+    return [
+        f"quasi-separation: {'all' if one['event'] else 'none of the'} {one['patients']} patients "
+        f"with {one['name']} = {one['level']} had the event; only the prior limits its effect"
+        for one in levels
+    ]
+
+
+def _leverage_lines(leverage: list[dict[str, Any]], at_most: int) -> list[str]:
     """One line for each column in which one patient holds an extreme share of the spread."""
-    if leverage.empty:
+    if not leverage:
         return []
     lines = ["extreme leverage: one patient holds much of these columns' spread; check the cells"]
     lines += [
         f"  {one['term']}: {one['value']:g} in row {one['row']} (line {one['row'] + 1}) holds "
         f"{one['share']:.0%}"
-        for one in leverage.head(at_most).to_dict("records")
+        for one in leverage[:at_most]
     ]
     if len(leverage) > at_most:
         lines.append(f"  … and {len(leverage) - at_most} more columns: tables/leverage.csv")
@@ -324,7 +343,7 @@ def check_text(result: CheckResult) -> str:
     blocks = [
         [heading, *lines, *notes],
         [table_one_text(result.table_one)],
-        leverage_lines(result.leverage, at_most=50),
+        _warning_lines(check_record(result), at_most=50),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -339,6 +358,7 @@ def check_record(result: CheckResult) -> dict[str, Any]:
         "notes": list(result.cohort.notes),
         "table_one": table.to_dict("records"),
         "leverage": result.leverage.to_dict("records"),
+        "one_sided_levels": result.one_sided.to_dict("records"),
     }
 
 

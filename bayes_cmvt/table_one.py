@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayes_cmvt import textwidth
 from bayes_cmvt.cohort import Cohort
 from bayes_cmvt.schema import Continuous
 from bayes_cmvt.study import AnyPredictor
@@ -349,17 +349,17 @@ def _shown(table: pd.DataFrame) -> list[str]:
 
 def _needed(table: pd.DataFrame, block: list[list[str]]) -> int:
     """Places that a line with a whole label or level and all numbers takes."""
-    widths = [max(map(display_width, _shown(table))), *_widths(block)]
+    widths = [max(map(textwidth.width, _shown(table))), *_widths(block)]
     return sum(widths) + 2 * len(block[0])
 
 
 def _aligned(table: pd.DataFrame, block: list[list[str]], width: int) -> list[str]:
     """Return the lines of one block: a heading for each predictor, its rows below."""
     spare = width - sum(_widths(block)) - 2 * len(block[0])
-    shown = [_cut(text, max(NARROWEST, spare)) for text in _shown(table)]
+    shown = [textwidth.fitted(text, max(NARROWEST, spare)) for text in _shown(table)]
     rows = [[text, *cells] for text, cells in zip(["", *shown], block, strict=True)]
     widths = _widths(rows)
-    header, *body = ["  ".join(map(_padded, row, widths)).rstrip() for row in rows]
+    header, *body = ["  ".join(map(textwidth.padded, row, widths)).rstrip() for row in rows]
     names = ["", *table["name"]]
     lines = [header]
     for line, (before, name), label, summary in zip(
@@ -367,41 +367,10 @@ def _aligned(table: pd.DataFrame, block: list[list[str]], width: int) -> list[st
     ):
         if name != before:
             heading = f"{label}, {summary}" if summary == SHARE else label
-            lines.append(_cut(heading, max(NARROWEST, width)))
+            lines.append(textwidth.fitted(heading, max(NARROWEST, width)))
         lines.append(line)
     return lines
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(display_width, column)) for column in zip(*rows, strict=True)]
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - display_width(text))
-
-
-def _cut(text: str, width: int) -> str:
-    """Cut a text that needs more than `width` places, with an ellipsis in the last one."""
-    if display_width(text) <= width:
-        return text
-    while display_width(text) > width - 1:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
-
-
-def display_width(text: str) -> int:
-    r"""Places that a text takes on a terminal: wide characters two, combining marks none.
-
-    Examples
-    --------
-    >>> display_width("age"), display_width("年龄"), display_width("e\u0301")
-    (3, 4, 1)
-    """
-    return sum(
-        0
-        if unicodedata.category(letter) in {"Mn", "Me", "Cf"}
-        else 2
-        if unicodedata.east_asian_width(letter) in {"W", "F"}
-        else 1
-        for letter in text
-    )
+    return [max(map(textwidth.width, column)) for column in zip(*rows, strict=True)]

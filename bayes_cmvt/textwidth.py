@@ -6,18 +6,18 @@ import unicodedata
 
 
 def width(text: str) -> int:
-    """Columns that a text takes on a terminal.
+    r"""Columns that a text takes on a terminal: wide characters two, combining marks none.
 
     Examples
     --------
-    >>> width("age"), width("年龄")
-    (3, 4)
+    >>> width("age"), width("年龄"), width("e\u0301"), width("a\u200bb")
+    (3, 4, 1, 2)
     """
     return sum(_columns(character) for character in text)
 
 
 def _columns(character: str) -> int:
-    if unicodedata.combining(character):
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
@@ -34,12 +34,12 @@ def padded(text: str, columns: int) -> str:
 
 
 def fitted(text: str, columns: int) -> str:
-    """Cut a text that is too wide, and mark the cut.
+    """Cut a text that is too wide, and mark the cut; no blank stands before the mark.
 
     Examples
     --------
-    >>> fitted("sphincterotomy", 8), fitted("rx", 8)
-    ('sphinct…', 'rx')
+    >>> fitted("sphincterotomy", 8), fitted("rx", 8), fitted("blood loss", 7)
+    ('sphinct…', 'rx', 'blood…')
     """
     if width(text) <= columns:
         return text
@@ -48,4 +48,4 @@ def fitted(text: str, columns: int) -> str:
         if width(kept) + _columns(character) > columns - 1:
             break
         kept += character
-    return kept + "…"
+    return kept.rstrip() + "…"

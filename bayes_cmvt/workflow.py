@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayes_cmvt.cohort import Cohort, flow_table, load_cohort
-from bayes_cmvt.design import Design, extreme_leverage, learn_design
+from bayes_cmvt.cohort import Cohort, flow_table, load_cohort, load_new_patients
+from bayes_cmvt.design import Design, extreme_leverage, learn_design, one_sided_levels
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
@@ -57,6 +57,7 @@ class SampleResult:
     loo: LeaveOneOut
     tables: Mapping[str, pd.DataFrame]
     leverage: pd.DataFrame
+    one_sided: pd.DataFrame
     interval: float
     folder: Path
 
@@ -69,6 +70,7 @@ class CheckResult:
     flow: pd.DataFrame
     table_one: pd.DataFrame
     leverage: pd.DataFrame
+    one_sided: pd.DataFrame
 
 
 def checked_cohort(
@@ -88,7 +90,11 @@ def check(
     """Validate study and data, without sampling."""
     cohort, design = checked_cohort(study, data, missing)
     return CheckResult(
-        cohort, flow_table(cohort), table_one(cohort), extreme_leverage(cohort, design)
+        cohort=cohort,
+        flow=flow_table(cohort),
+        table_one=table_one(cohort),
+        leverage=extreme_leverage(cohort, design),
+        one_sided=one_sided_levels(cohort),
     )
 
 
@@ -208,6 +214,7 @@ def _results(
         loo=loo,
         tables=tables,
         leverage=leverage,
+        one_sided=one_sided_levels(cohort),
         interval=ci_prob,
         folder=folder,
     )
@@ -257,21 +264,42 @@ def finite(record: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class PredictResult:
-    """Risks of new patients, and what the run's diagnostics had to say of its draws."""
+    """Risks of new patients, and what is to be said of them.
+
+    Attributes
+    ----------
+    risks : DataFrame
+        From `bayes_cmvt.predict`.
+    problems : tuple of str
+        Why the draws of the run are not to be trusted; empty where they are.
+    notes : tuple of str
+        What was recognised or repaired while the rows were read.
+    left_out : int
+        Rows without a risk: a predictor is missing, and the study drops such rows.
+    """
 
     risks: pd.DataFrame
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def predict_patients(folder: Path, data: Path, interval: float) -> PredictResult:
     """Compute the risks of the rows of a new file from a run folder alone."""
+    from bayes_cmvt.posterior import design_of
     from bayes_cmvt.prediction import predict
     from bayes_cmvt.runs import load_run, read_run
 
     tails(interval)
     verdict = read_run(folder)["diagnostics"]
-    risks = predict(load_run(folder), data, ci_prob=interval)
-    return PredictResult(risks, tuple(verdict["problems"]))
+    fit = load_run(folder)
+    patients = load_new_patients(design_of(fit).study, data)
+    return PredictResult(
+        risks=predict(fit, patients, ci_prob=interval),
+        problems=tuple(verdict["problems"]),
+        notes=patients.notes,
+        left_out=patients.left_out,
+    )
 
 
 def write_risks(result: PredictResult, output: Path, *, overwrite: bool) -> None:

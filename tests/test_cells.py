@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,6 +155,16 @@ def test_cells_that_are_no_values_are_unknown_and_no_crash():
 def test_unknown_cells_that_begin_alike_are_counted_apart():
     cells = ["a" * 50 + "b", "a" * 50 + "c", "a" * 50 + "b"]
     assert sorted(unknown(cells, ["x", "y"]).values()) == [[0, 2], [1]]
+
+
+def test_fifty_thousand_distinct_texts_take_no_second():
+    cells = pd.Series([f"text {number % 50_000}" for number in range(100_000)], dtype=object)
+    started = time.process_time()
+    found = match_levels(cells, ["text 1", "b"], value_labels={})
+    assert time.process_time() - started < 1
+    assert len(found.unknown) == 49_999
+    assert found.unknown['"text 2"'].tolist() == [2, 50_002]
+    assert np.flatnonzero(found.codes == 0).tolist() == [1, 50_001]
 
 
 def test_infinity_is_a_cell_like_any_other():

@@ -125,7 +125,7 @@ def test_a_level_named_like_a_sign_for_missing_is_no_missing_value():
     cohort = load_cohort(study(grade), patients(4, g=["None", "mild", "None", "mild"]))
     assert cohort.predictors["g"].cat.codes.tolist() == [0, 1, 0, 1]
     new = load_new_patients(study(grade), pd.DataFrame({"g": ["None"]}))
-    assert new["g"].tolist() == ["None"]
+    assert new.predictors["g"].tolist() == ["None"]
 
 
 def test_repairs_are_noted_for_predictors_outcome_and_split():
@@ -340,9 +340,33 @@ def test_duplicated_columns_are_refused():
     frame = pd.concat([patients(4), patients(4)[["x"]]], axis=1)
     with pytest.raises(DataError, match='names columns twice: "x"; name each column once'):
         load_cohort(study(), frame)
+    blanks = patients(4).assign(**{"x ": 0})
+    with pytest.raises(DataError, match='names columns twice: "x"'):
+        load_cohort(study(), blanks)
     alike = patients(4).assign(**{"1": 0}).rename(columns={"y": 1})
     with pytest.raises(DataError, match='names columns twice: "1"'):
         load_cohort(study(), alike)
+
+
+def test_column_names_are_normalised_as_those_of_files(tmp_path):
+    frame = patients(4).rename(columns={"x": " ｘ\u200b", "y": "y\u3000"})
+    cohort = load_cohort(study(), frame)
+    assert cohort.predictors["x"].tolist() == [1.0, 2.0, 3.0, 4.0]
+    frame.to_csv(tmp_path / "cohort.csv", index=False)
+    from_file = load_cohort(study(), tmp_path / "cohort.csv")
+    assert cohort.notes == from_file.notes
+    assert cohort.notes == (
+        '2 columns read without stray blanks or full-width characters: "y", "x"',
+    )
+
+
+def test_half_of_a_surrogate_pair_is_hashed_and_named_where_it_is_no_level():
+    half = pd.Series(["\ud83d", "a", "b", "c"], dtype=object)
+    frame = patients(4, arm=["drug", "placebo"] * 2, stray=half)
+    frame.columns = pd.Index(["y", "x", "arm", "\ud83d"], dtype=object)
+    assert len(load_cohort(study(X + ARM), frame).sha256) == 64
+    frame["arm"] = pd.Series(["drug", "\udc00", "drug", "placebo"], dtype=object)
+    assert r'level "\udc00" (1 row, first row 2' in problem(study(X + ARM), frame)
 
 
 def test_all_problems_come_at_once():
@@ -369,15 +393,23 @@ def test_all_problems_come_at_once():
 @pytest.mark.parametrize(
     ("column", "word"),
     [
-        (X, {"x": [f"bad {i}" for i in range(25)]}),
-        (predictor("x", range="[0, 1]"), {"x": np.arange(2.0, 27.0)}),
+        (X, {"x": [f"bad {i}" for i in range(25)] + [f"{i}" for i in range(35)]}),
+        (predictor("x", range="[0, 1]"), {"x": np.r_[np.arange(2.0, 27.0), np.linspace(0, 1, 35)]}),
     ],
 )
 def test_a_long_list_of_cells_is_cut_with_its_count(column, word):
-    found = problems(study(column), patients(25, **word))
+    found = problems(study(column), patients(60, **word))
     assert len(found) == 21
     assert found[19].startswith("row 20 (line 21), column x: ")
     assert found[20] == "column x: 5 more cells like these"
+
+
+def test_a_column_that_mostly_holds_no_numbers_is_one_problem():
+    found = problems(study(X), patients(60, x=["50-59"] * 40 + ["1"] * 20))
+    assert found == [
+        'column x: 40 of 60 cells hold no number, such as "50-59" in row 1; if these are levels, '
+        "declare the predictor as categorical or ordinal"
+    ]
 
 
 def test_a_long_list_of_levels_is_cut_with_its_count():
@@ -403,9 +435,18 @@ def test_a_table_without_rows_holds_no_patient():
 
 def test_new_patients_need_no_outcome_and_no_set():
     new = load_new_patients(study(X + ARM, SPLIT), pd.DataFrame({"arm": ["drug"], "x": [3]}))
-    assert list(new) == ["x", "arm"]
-    assert new.loc[1].tolist() == [3.0, "drug"]
-    assert list(new["arm"].cat.categories) == ["placebo", "drug"]
+    assert list(new.predictors) == ["x", "arm"]
+    assert new.predictors.loc[1].tolist() == [3.0, "drug"]
+    assert list(new.predictors["arm"].cat.categories) == ["placebo", "drug"]
+    assert (new.notes, new.left_out) == ((), 0)
+
+
+def test_repairs_of_new_patients_are_noted():
+    new = load_new_patients(study(ARM), pd.DataFrame({"arm ": ["drug ", "placebo"]}))
+    assert new.notes == (
+        '1 column read without stray blanks or full-width characters: "arm"',
+        'column arm: 1 cell "drug " read as "drug"',
+    )
 
 
 def test_new_patients_with_unseen_levels_or_impossible_values_are_refused():
@@ -421,6 +462,8 @@ def test_new_patients_with_unseen_levels_or_impossible_values_are_refused():
 
 def test_incomplete_new_patients_are_left_out_where_the_study_drops_them():
     frame = pd.DataFrame({"x": [1.0, None, 3.0]})
-    assert load_new_patients(study(rest=DROP), frame).index.tolist() == [1, 3]
+    new = load_new_patients(study(rest=DROP), frame)
+    assert new.predictors.index.tolist() == [1, 3]
+    assert new.left_out == 1
     with pytest.raises(DataError, match="holds no row with all predictors of study s"):
         load_new_patients(study(rest=DROP), frame.loc[[1]])

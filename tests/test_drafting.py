@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_cmvt.cohort import load_cohort
+from bayes_cmvt.columns import outward_range
 from bayes_cmvt.design import learn_design
-from bayes_cmvt.drafting import draft_study, outward_range, study_name
+from bayes_cmvt.drafting import draft_study, study_name
 from bayes_cmvt.errors import DataError
+from bayes_cmvt.guessing import guess_study
 from bayes_cmvt.readers import SourceTable, read_table
 from bayes_cmvt.study import parse_study, shipped_studies
 
@@ -68,6 +70,32 @@ def test_draft_of_the_shipped_trial_gives_a_working_design():
     assert reasons["asa"] == 'is an exact combination of "asa81", "asa325"'
     assert "575 of 602 cells are missing" in reasons["bleed"]
     assert "2 cells missing, in 1 of 602 rows" in text
+
+
+def test_guesses_hold_what_the_draft_says():
+    columns = {
+        "y": OUTCOME,
+        "age": AGE,
+        "sex": cycle("f", "m", "f"),
+        "copy": AGE,
+        "k": ["a"] * ROWS,
+    }
+    columns["age"] = [None, *AGE[1:]]
+    columns["copy"] = [None, *AGE[1:]]
+    columns["sex"][1] = None
+    guesses = guess_study(source(columns), outcome="y")
+    assert [entry.key for entry in guesses.outcome] == ["column", "event"]
+    assert [one.predictor.name for one in guesses.candidates] == ["age", "sex"]
+    assert [one.predictor.kind for one in guesses.candidates] == ["continuous", "binary"]
+    assert {one.name: one.why for one in guesses.left_out} == {
+        "copy": 'says exactly the same as "age"',
+        "k": 'is constant, "a" in all rows',
+    }
+    assert (guesses.missing_cells, guesses.incomplete_rows) == (2, 2)
+    written = tomllib.loads(draft_study(source(columns), outcome="y"))["predictors"]
+    assert written == [
+        {entry.key: entry.value for entry in one.entries} for one in guesses.candidates
+    ]
 
 
 def test_draft_is_the_same_every_time():
@@ -283,6 +311,8 @@ def test_unusable_outcomes_are_refused_in_words():
         draft(event="2")
     with pytest.raises(DataError, match="holds neither numbers nor texts"):
         draft({"y": list(pd.date_range("2024-01-01", periods=ROWS))})
+    with pytest.raises(DataError, match="holds neither numbers nor texts"):
+        draft({"y": [[1], [2]] * 20})
     with pytest.raises(DataError, match=r"no column can be a predictor(?s:.*)age: is empty"):
         draft({"age": [None] * ROWS})
     with pytest.raises(DataError, match="only name data in its own folder"):

@@ -159,3 +159,20 @@ def test_our_prior_draws_follow_the_prior_of_the_pymc_model() -> None:
 def test_matrix_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit 4 outcomes and 3 terms"):
         logistic_model(MATRIX[:, :2], OUTCOME, a_prior(), TERMS)
+
+
+@pytest.mark.filterwarnings("ignore:Numba will use object mode:UserWarning")
+def test_prior_predictive_outcomes_have_the_prior_event_share() -> None:
+    """With intercept and effects held at 0 every outcome is a fair coin."""
+    import pymc as pm
+
+    prior = a_prior(
+        shrunk=np.array([False, False, False]),
+        own_mean=np.zeros(3),
+        own_sd=np.full(3, 1e-6),
+        intercept_scale=1e-6,
+    )
+    model = logistic_model(MATRIX, OUTCOME, prior, TERMS)
+    drawn = pm.sample_prior_predictive(2000, model=model, random_seed=1)["prior_predictive"]
+    share = float(drawn["outcome"].mean())
+    assert share == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 8000))

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import bayes_cmvt as bc
-from bayes_cmvt import posterior
-from bayes_cmvt.cohort import Cohort
+from bayes_cmvt import posterior, runs, workflow
+from bayes_cmvt.cli import app
+from bayes_cmvt.cohort import Cohort, NewPatients, load_new_patients
 from bayes_cmvt.design import design_matrix, learn_design
+from bayes_cmvt.posterior import design_of
+from bayes_cmvt.workflow import predict_patients
 
 
 def test_risk_is_the_posterior_mean_with_equal_tailed_limits(
@@ -64,6 +71,58 @@ def test_cohort_of_another_study_is_refused(pep_fit: xr.DataTree) -> None:
 
     with pytest.raises(bc.OptionError, match='fit of study "pep"'):
         bc.predict(pep_fit, reference_cohort("indo_rct"))
+
+
+def test_checked_new_patients_have_the_risks_of_their_rows(
+    pep_fit: xr.DataTree, pep_cohort: Cohort
+) -> None:
+    rows = pep_cohort.predictors.iloc[[3, 99]].astype(object)
+    new = load_new_patients(pep_cohort.study, rows)
+    pd.testing.assert_frame_equal(bc.predict(pep_fit, new), bc.predict(pep_fit, rows))
+
+
+def test_new_patients_of_another_study_are_refused(
+    pep_fit: xr.DataTree, pep_cohort: Cohort
+) -> None:
+    rows = pep_cohort.predictors.iloc[:3]
+    fewer = NewPatients(rows.drop(columns="rx"), notes=(), left_out=0)
+    turned = rows["gender"].cat.reorder_categories(["2", "1"])
+    for other in (fewer, NewPatients(rows.assign(gender=turned), notes=(), left_out=0)):
+        with pytest.raises(bc.OptionError, match='other predictors than the fit of study "pep"'):
+            bc.predict(pep_fit, other)
+
+
+def test_rows_left_out_and_repairs_reach_the_result_of_the_command(
+    pep_fit: xr.DataTree, pep_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = pep_cohort.study.with_missing("drop")
+    monkeypatch.setattr(runs, "read_run", lambda folder: {"diagnostics": {"problems": []}})
+    monkeypatch.setattr(runs, "load_run", lambda folder: pep_fit)
+    monkeypatch.setattr(posterior, "design_of", lambda fit: replace(design_of(fit), study=drop))
+    rows = pep_cohort.predictors.iloc[[3, 99, 5]].astype(object).rename(columns={"rx": "rx "})
+    rows.loc[100, "gender"] = None
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    result = predict_patients(tmp_path, tmp_path / "new.csv", 0.95)
+    known = bc.predict(pep_fit, pep_cohort).iloc[[3, 5]]
+    np.testing.assert_allclose(result.risks["risk"], known["risk"], rtol=1e-12)
+    assert result.risks["row"].tolist() == [1, 3]
+    assert result.left_out == 1
+    assert result.notes == ('1 column read without stray blanks or full-width characters: "rx"',)
+
+
+@pytest.mark.parametrize(("left_out", "said"), [(0, ""), (1, "1 row"), (1200, "1200 rows")])
+def test_command_says_what_was_repaired_and_left_out_unless_quiet(
+    left_out: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    risks = pd.DataFrame({"row": [1], "risk": [0.5]})
+    result = workflow.PredictResult(risks, (), notes=("a note",), left_out=left_out)
+    monkeypatch.setattr(workflow, "predict_patients", lambda *_: result)
+    loud = CliRunner().invoke(app, ["predict", "run", "--data", "new.csv"])
+    left = f"{said} left out: a predictor is missing\n" if said else ""
+    assert (loud.exit_code, loud.stderr) == (0, f"a note\n{left}")
+    quiet = CliRunner().invoke(app, ["predict", "run", "--data", "new.csv", "--quiet"])
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+    assert loud.stdout == quiet.stdout == "row,risk\n1,0.5\n"
 
 
 def test_predictions_stand_beside_the_outcomes(pep_fit: xr.DataTree, pep_cohort: Cohort) -> None:

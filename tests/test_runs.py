@@ -17,9 +17,9 @@ import bayes_cmvt as bc
 from bayes_cmvt import runs
 
 
-def fill_with(number: int, files: int = 3):
+def fill_with(number: int):
     def fill(folder: Path) -> None:
-        for name in range(files):
+        for name in range(3):
             (folder / f"{name}.txt").write_text(str(number))
         (folder / runs.RUN).write_text(json.dumps({"schema": runs.SCHEMA, "number": number}))
 
@@ -112,13 +112,18 @@ def test_a_replacement_interrupted_between_its_two_steps_is_undone(tmp_path: Pat
 
 
 KILLED = """
-import sys
+import json, sys
 from pathlib import Path
-from tests.test_runs import fill_with
-from bayes_cmvt.runs import write_run
+from bayes_cmvt.runs import RUN, SCHEMA, write_run
+
+def fill(partial):
+    for name in range(20):
+        (partial / f"{name}.txt").write_text(str(number))
+    (partial / RUN).write_text(json.dumps({"schema": SCHEMA, "number": number}))
+
 folder, number = Path(sys.argv[1]), 1
 while True:
-    write_run(folder, fill_with(number, files=20), overwrite=True)
+    write_run(folder, fill, overwrite=True)
     print(number, flush=True)
     number += 1
 """
@@ -131,7 +136,7 @@ def test_a_run_survives_kill_9_at_any_moment(tmp_path: Path, exchange: bool) -> 
         script = "import bayes_cmvt.runs as r\nr._exchange = lambda a, b: False\n" + script
     folder = tmp_path / "run"
     root = Path(__file__).parents[1]
-    for attempt in range(12):
+    for attempt in range(8):
         process = subprocess.Popen(
             [sys.executable, "-c", script, str(folder)],
             cwd=root,
@@ -140,7 +145,7 @@ def test_a_run_survives_kill_9_at_any_moment(tmp_path: Path, exchange: bool) -> 
         )
         assert process.stdout is not None
         process.stdout.readline()  # at least one run is complete
-        time.sleep(0.003 * attempt)
+        time.sleep(0.005 * attempt)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

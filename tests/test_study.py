@@ -467,6 +467,8 @@ def test_a_kind_that_is_missing_or_no_text_is_named():
          '[predictors]: two columns would be called "c[q]"; rename a predictor or a level'),
         ('data = " "\n' + study_text(),
          'key "data": is blank; name a file, or leave the key out'),
+        (study_text(rest='[data]\nfile = " "\n'),
+         '[data], key "file": is blank; name a file, or leave the key out'),
     ],
 )  # fmt: skip
 def test_contradictions_are_named(text, said):
@@ -628,6 +630,9 @@ def test_a_key_that_is_a_number_is_an_unknown_key():
 def test_a_name_is_no_path(name):
     said = problem(study_text(heading=HEADING.replace('"s"', f'"{name}"')))
     assert said.startswith('key "name": found ')
+    assert said.endswith(
+        'allowed are lower-case letters, digits, "_" and "-", at most 64 characters'
+    )
 
 
 @pytest.mark.parametrize("printed", ["2.602 ", "about 1", "1e-5", "0,5", "", "1.", "٣"])
@@ -758,7 +763,11 @@ def test_a_study_may_only_name_data_in_its_own_folder(data, form):
         if form == "above"
         else study_text(rest=f'[data]\nfile = "{data}"\n')
     )
-    assert problem(text).endswith(
+    said = problem(text)
+    assert said.startswith(
+        'key "data": found ' if form == "above" else '[data], key "file": found '
+    )
+    assert said.endswith(
         "a study file may only name data in its own folder; give any other file yourself "
         "with --data"
     )
@@ -806,8 +815,17 @@ def test_both_forms_of_data_at_once_are_explained():
 @pytest.mark.parametrize("value", ["5", "true", "[1]"])
 def test_the_data_file_is_a_text(value):
     assert problem(f"data = {value}\n" + study_text()).endswith("write it as text, in quotes")
-    assert problem(study_text(rest=f"[data]\nfile = {value}\n")).endswith(
-        "give the file name as text"
+    said = problem(study_text(rest=f"[data]\nfile = {value}\n"))
+    assert said.startswith('[data], key "file": found ')
+    assert said.endswith("write it as text, in quotes")
+
+
+def test_a_file_under_data_is_reported_there():
+    assert problem(study_text(rest='[data]\nfile = "a\\u001b"\n')).startswith(
+        '[data], key "file": found '
+    )
+    assert problem(study_text(rest='[data]\nflie = "a.csv"\n')).endswith(
+        'unknown key "flie"; allowed: "missing", "decimal", "file"; did you mean "file"?'
     )
 
 

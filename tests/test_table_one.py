@@ -12,10 +12,10 @@ from bayes_cmvt.study import load_study, parse_study
 from bayes_cmvt.table_one import (
     difference_of_means,
     difference_of_shares,
-    display_width,
     table_one,
     table_one_text,
 )
+from bayes_cmvt.textwidth import width
 
 HEAD = """
 schema = 1
@@ -239,7 +239,7 @@ def test_text_sets_the_split_below_where_it_does_not_fit_beside():
     narrow, wide = table_one_text(toy(), 100), table_one_text(toy(), 200)
     assert narrow.count("Patients") == 2
     assert wide.count("Patients") == 1
-    assert max(map(display_width, narrow.splitlines())) <= 100
+    assert max(map(width, narrow.splitlines())) <= 100
 
 
 def test_chinese_text_is_aligned_by_places_and_cut_to_fit():
@@ -247,7 +247,7 @@ def test_chinese_text_is_aligned_by_places_and_cut_to_fit():
     data = TOY.assign(asa=TOY["asa"].replace({"I": "一级"}))
     text = table_one_text(table_one(load_cohort(parse_study(long), data)), 90)
     lines = text.splitlines()
-    assert max(map(display_width, lines)) <= 90
+    assert max(map(width, lines)) <= 90
     assert lines[2].endswith("…")
     level = next(line for line in lines if line.startswith("  一级"))
-    assert display_width(level[: level.index("3 (60.0)")]) == lines[0].index("overall")
+    assert width(level[: level.index("3 (60.0)")]) == lines[0].index("overall")
