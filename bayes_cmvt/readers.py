@@ -250,6 +250,9 @@ def _column_names(
     }
     unnamed = [position for position in range(len(found)) if position not in names]
     filled = [position for position in unnamed if columns[position].notna().any()]
+    # R's write.csv and pandas write the names of the rows into a first column without a name
+    row_names = 0 in filled and len(names) > 1 and columns[0].is_unique
+    filled = filled[1:] if row_names else filled
     if problems := [*_unnamed_problems(filled, columns, len(names)), *_repeated_problems(names)]:
         raise _RefusalError(*problems)
     if not names:
@@ -258,7 +261,11 @@ def _column_names(
     repaired = [printable(name) for position, name in names.items() if name != found[position]]
     return names, [
         *name_notes(repaired),
-        *_column_note([position + 1 for position in unnamed], "without name or cells left out"),
+        *(["column 1 has no name and is left out: it holds the names of the rows"] * row_names),
+        *_column_note(
+            [position + 1 for position in unnamed if position or not row_names],
+            "without name or cells left out",
+        ),
     ]
 
 

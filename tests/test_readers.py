@@ -305,9 +305,9 @@ def test_column_names_are_normalised_and_told(tmp_path):
 
 
 def test_a_nameless_column_with_cells_is_refused(tmp_path):
-    path = write(tmp_path, "data.csv", ",a,b\n1,x,y\n2,x,y\n")
+    path = write(tmp_path, "data.csv", "a,,b\nx,1,y\nx,2,y\n")
     assert problem(path) == (
-        'column 1 has cells (first: "1") but no name; give it one, or delete it'
+        'column 2 has cells (first: "1") but no name; give it one, or delete it'
     )
 
 
@@ -724,3 +724,11 @@ def test_a_machine_without_enough_memory_is_not_taken_for_a_damaged_file(tmp_pat
 def test_the_heading_of_a_refusal_names_the_file(tmp_path):
     with pytest.raises(DataError, match=r"^data\.rds cannot be read: 1 problem"):
         read_table(write(tmp_path, "data.rds", "a\n1\n"))
+
+
+def test_row_names_of_r_and_pandas_are_left_out_and_told(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text('"","y","age"\n"1",0,61\n"2",1,70\n')
+    table = read_table(path)
+    assert list(table.frame.columns) == ["y", "age"]
+    assert table.notes == ("column 1 has no name and is left out: it holds the names of the rows",)
