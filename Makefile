@@ -40,15 +40,16 @@ clean:
 	rm -rf .venv .tools
 
 $(READY): pyproject.toml constraints.txt .python-version
-	@uv=$$(command -v uv || true); \
-	if [ -z "$$uv" ]; then \
-	  [ -x .tools/bin/uv ] || { \
-	    python="$(PIP_PYTHON)"; \
-	    [ -n "$$python" ] || { echo "no Python with pip was found; install one, or uv" >&2; exit 1; }; \
-	    $$python -m pip install --quiet --disable-pip-version-check --target .tools uv; }; \
+	@set -e; \
+	uv=uv; \
+	if ! $$uv --version >/dev/null 2>&1; then \
 	  uv=.tools/bin/uv; \
+	  if ! $$uv --version >/dev/null 2>&1; then \
+	    [ -n "$(PIP_PYTHON)" ] || { echo "no Python with pip was found; install one, or uv" >&2; exit 1; }; \
+	    $(PIP_PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .tools uv; \
+	  fi; \
 	fi; \
-	set -e; \
-	$$uv venv --quiet --clear .venv || $$uv venv --quiet --clear --python ">=3.12" .venv; \
+	$$uv venv --quiet --clear .venv || $$uv venv --quiet --clear --python ">=3.12" .venv \
+	  || { echo "no Python 3.12 or newer was found; install one and run make again" >&2; exit 1; }; \
 	$$uv pip install --quiet --compile-bytecode --python .venv --constraint constraints.txt --editable . --group test
 	@touch $@
