@@ -61,7 +61,7 @@ class SamplingProgress:
         if self._shown:
             self._bar = _bar()
             self._bar.start()
-            self._bar.add_task("compiling the model", total=None, details="")
+            self._bar.add_task("compiling the model", total=None, details="a minute the first time")
         return self
 
     def __exit__(
@@ -85,7 +85,8 @@ class SamplingProgress:
             self._bar.task_ids[0],
             total=state.total,
             completed=state.finished,
-            details=f"step {state.step_size:.3g}, {state.divergences} divergences",
+            details=f"{state.finished:,} of {state.total:,} draws, step {state.step_size:.3g}, "
+            f"{state.divergences} divergences",
         )
 
 
@@ -93,7 +94,6 @@ def _bar() -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeElapsedColumn,
@@ -103,8 +103,6 @@ def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("draws"),
         TextColumn("{task.fields[details]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

@@ -66,7 +66,8 @@ def diagnostics(fit: xr.DataTree, ci_prob: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``quantity, gated, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_lower, mcse_upper``.
+        ``quantity, gated, mean, sd, rhat, ess_bulk, ess_tail, mcse_mean, mcse_lower, mcse_upper,
+        interval``.
     """
     posterior = fit["posterior"].to_dataset()
     tables = [
@@ -74,7 +75,7 @@ def diagnostics(fit: xr.DataTree, ci_prob: float = 0.95) -> pd.DataFrame:
         for name in (*GATED, *REPORTED)
         if name in posterior.data_vars
     ]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True).assign(interval=ci_prob)
 
 
 def _scalar_diagnostics(variable: xr.DataArray, gated: bool, ci_prob: float) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-SHOWN_AT_MOST = 60
+SHOWN_AT_MOST = 200
 
 
 class BayesCmvtError(Exception):

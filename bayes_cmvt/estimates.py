@@ -33,7 +33,7 @@ def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
         std_upper`` (log-odds per SD of the predictor), ``per, odds_ratio, odds_ratio_lower,
         odds_ratio_upper`` (exponential of the posterior median and limits, on the contrast
         ``per``), ``prob_positive, shrinkage``, ``rhat, ess_bulk, ess_tail, mcse_mean, mcse_lower,
-        mcse_upper`` (of the standardised coefficient).
+        mcse_upper`` (of the standardised coefficient), ``interval`` (``ci_prob``).
     """
     design, posterior = design_of(fit), fit["posterior"]
     beta, intercept = posterior["beta"].to_numpy(), posterior["intercept"].to_numpy()
@@ -58,7 +58,7 @@ def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
     table["prob_positive"] = (standardised > 0).mean(axis=(0, 1))
     kappa = shrinkage_draws(fit).mean(axis=(0, 1))
     table["shrinkage"] = np.concatenate([[np.nan], kappa])
-    return table.assign(**monte_carlo_error(standardised, ci_prob))
+    return table.assign(**monte_carlo_error(standardised, ci_prob), interval=ci_prob)
 
 
 def _summary(
@@ -113,7 +113,7 @@ def prior_odds_ratios(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFram
     -------
     DataFrame
         ``term, label, contrast, prior_lower, prior_median, prior_upper, odds_ratio_lower,
-        odds_ratio, odds_ratio_upper``, all odds ratios on that contrast.
+        odds_ratio, odds_ratio_upper, interval``, all odds ratios on that contrast.
     """
     design = design_of(fit)
     contrast = fit["constant_data"]["contrast"].to_numpy()
@@ -130,4 +130,4 @@ def prior_odds_ratios(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFram
         for name, limit in zip(names, limits, strict=True):
             with np.errstate(over="ignore"):
                 table[name] = np.exp(limit * scale)
-    return table
+    return table.assign(interval=ci_prob)

@@ -37,6 +37,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "median": "Posterior median.",
         "lower": "Lower limit of the equal-tailed interval.",
         "upper": "Upper limit of the equal-tailed interval.",
+        "interval": "Probability inside the equal-tailed intervals of this row.",
         # coefficients
         "mean": "Posterior mean, log-odds per original unit or per level change.",
         "sd": "Posterior standard deviation on the same scale as the mean.",

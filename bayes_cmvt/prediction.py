@@ -42,7 +42,8 @@ def predict(
     Returns
     -------
     DataFrame
-        ``row, risk, median, lower, upper``; ``risk`` is the posterior mean.
+        ``row, risk, median, lower, upper, interval``; ``risk`` is the posterior mean, the last
+        column repeats ``ci_prob``.
 
     Raises
     ------
@@ -62,11 +63,11 @@ def predict(
         ci_prob,
     )
     risk.insert(0, "row", predictors.index.to_numpy())
-    return risk
+    return risk.assign(interval=ci_prob)
 
 
 def predictions(fit: xr.DataTree, cohort: Cohort, *, ci_prob: float = 0.95) -> pd.DataFrame:
-    """Risks of a cohort beside its outcomes: ``row, set, outcome, risk, median, lower, upper``."""
+    """Risks of a cohort beside its outcomes: those of `predict`, with ``set`` and ``outcome``."""
     table = predict(fit, cohort, ci_prob=ci_prob)
     table.insert(1, "set", cohort.sets)
     table.insert(2, "outcome", cohort.outcome)

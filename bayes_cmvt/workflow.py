@@ -171,8 +171,6 @@ def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
 def _announce(cohort: Cohort, request: SampleRequest, say: Say) -> None:
     from bayes_cmvt.sampling import expected_seconds
 
-    for note in cohort.notes:
-        say(note)
     cores = request.cores or os.cpu_count() or 1
     columns = len(cohort.study.terms)
     seconds = expected_seconds(cohort.n_development, columns, request.settings, cores)

@@ -148,7 +148,7 @@ def test_a_run_that_failed_the_gate_says_so_and_status_is_3(run: Path, tmp_path:
 def test_predict_prints_csv_on_standard_output(run: Path) -> None:
     result = invoke("predict", str(run), "--data", str(ROOT / "models" / "indo_rct.csv"))
     lines = result.stdout.splitlines()
-    assert lines[0] == "row,risk,median,lower,upper"
+    assert lines[0] == "row,risk,median,lower,upper,interval"
     assert len(lines) == 603
     saved = pd.read_csv(run / "tables" / "predictions.csv")
     assert float(lines[1].split(",")[1]) == pytest.approx(saved["risk"][0], rel=1e-12)

@@ -127,7 +127,7 @@ def test_command_says_what_was_repaired_and_left_out_unless_quiet(
 
 def test_predictions_stand_beside_the_outcomes(pep_fit: xr.DataTree, pep_cohort: Cohort) -> None:
     table = bc.predictions(pep_fit, pep_cohort)
-    expected = ["row", "set", "outcome", "risk", "median", "lower", "upper"]
+    expected = ["row", "set", "outcome", "risk", "median", "lower", "upper", "interval"]
     assert list(table.columns) == expected
     assert table["outcome"].sum() == 79
     assert set(table["set"]) == {"development"}
