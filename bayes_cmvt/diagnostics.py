@@ -20,6 +20,7 @@ from bayes_cmvt.posterior import settings_of
 RHAT_BELOW = 1.01
 ESS_PER_CHAIN = 100
 BFMI_AT_LEAST = 0.3
+TAIL = (0.05, 0.95)
 DIVERGENT_AT_MOST = 0.001
 GATED = ("intercept", "beta", "tau", "slab", "m_eff", "log_lik", "mean_risk")
 REPORTED = ("lambda",)
@@ -101,8 +102,8 @@ def monte_carlo_error(draws: NDArray[np.float64], ci_prob: float = 0.95) -> dict
     Returns
     -------
     dict of str to ndarray, shape (quantity,)
-        ``rhat, ess_bulk, ess_tail`` (the smaller of both limits), ``mcse_mean, mcse_lower,
-        mcse_upper`` (of the limits of the equal-tailed interval).
+        ``rhat, ess_bulk, ess_tail`` (the smaller of those of the 5 % and 95 % quantiles),
+        ``mcse_mean, mcse_lower, mcse_upper`` (of the limits of the equal-tailed interval).
     """
     import arviz_stats as azs
 
@@ -112,7 +113,7 @@ def monte_carlo_error(draws: NDArray[np.float64], ci_prob: float = 0.95) -> dict
         return {
             "rhat": azs.rhat(draws),
             "ess_bulk": azs.ess(draws),
-            "ess_tail": azs.ess(draws, method="tail", prob=(lower, upper)),
+            "ess_tail": azs.ess(draws, method="tail", prob=TAIL),
             "mcse_mean": azs.mcse(draws),
             "mcse_lower": azs.mcse(draws, method="quantile", prob=lower),
             "mcse_upper": azs.mcse(draws, method="quantile", prob=upper),

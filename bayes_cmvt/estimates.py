@@ -7,13 +7,24 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayes_cmvt.design import reported_contrast
+from bayes_cmvt.cohort import Cohort
+from bayes_cmvt.design import design_matrix, reported_contrast
 from bayes_cmvt.diagnostics import monte_carlo_error
-from bayes_cmvt.intervals import equal_tailed
-from bayes_cmvt.posterior import design_of, shrinkage_draws
+from bayes_cmvt.intervals import equal_tailed, tails
+from bayes_cmvt.posterior import (
+    coefficient_variance,
+    design_of,
+    expit,
+    prior_of,
+    settings_of,
+    shrinkage_draws,
+    thinned,
+)
+from bayes_cmvt.priors import absolute_quantile
 from bayes_cmvt.study import Study, level_text
 
 INTERCEPT = "(Intercept)"
+DEGREES_DRAWS = 400
 
 
 def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
@@ -55,7 +66,7 @@ def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
         # the intercept of a far-away zero point, or a heavy tail, may exceed the largest float
         with np.errstate(over="ignore"):
             table[f"odds_ratio{name}"] = np.exp(table[source] * contrast)
-    table["prob_positive"] = (standardised > 0).mean(axis=(0, 1))
+    table["prob_positive"] = (original > 0).mean(axis=(0, 1))
     kappa = shrinkage_draws(fit).mean(axis=(0, 1))
     table["shrinkage"] = np.concatenate([[np.nan], kappa])
     return table.assign(**monte_carlo_error(standardised, ci_prob), interval=ci_prob)
@@ -112,8 +123,8 @@ def prior_odds_ratios(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFram
     Returns
     -------
     DataFrame
-        ``term, label, contrast, prior_lower, prior_median, prior_upper, odds_ratio_lower,
-        odds_ratio, odds_ratio_upper, interval``, all odds ratios on that contrast.
+        ``term, label, contrast, prior_lower, prior_median, prior_upper, posterior_lower,
+        posterior_median, posterior_upper, interval``, all odds ratios on that contrast.
     """
     design = design_of(fit)
     contrast = fit["constant_data"]["contrast"].to_numpy()
@@ -121,13 +132,74 @@ def prior_odds_ratios(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFram
         {"term": design.terms, "label": term_labels(design.study), "contrast": contrast}
     )
     scale = contrast / design.sd
-    for group, names in (
-        ("prior", ("prior_lower", "prior_median", "prior_upper")),
-        ("posterior", ("odds_ratio_lower", "odds_ratio", "odds_ratio_upper")),
-    ):
-        beta = fit[group]["beta"].to_numpy()
-        limits = equal_tailed(beta.reshape(-1, beta.shape[-1]), ci_prob)
-        for name, limit in zip(names, limits, strict=True):
+    beta = fit["posterior"]["beta"].to_numpy()
+    prior_limits = _prior_limits(fit, ci_prob)
+    posterior_limits = equal_tailed(beta.reshape(-1, beta.shape[-1]), ci_prob)
+    for name, limits in (("prior", prior_limits), ("posterior", posterior_limits)):
+        for end, limit in zip(("lower", "median", "upper"), limits, strict=True):
             with np.errstate(over="ignore"):
-                table[name] = np.exp(limit * scale)
+                table[f"{name}_{end}"] = np.exp(limit * scale)
     return table.assign(interval=ci_prob)
+
+
+def _prior_limits(fit: xr.DataTree, ci_prob: float) -> NDArray[np.float64]:
+    """Lower limit, median and upper limit of each coefficient's prior, per SD.
+
+    The shrunk coefficients share one prior, symmetric about 0: its limits come from a million
+    draws of its own, because a few thousand leave a heavy tail uncertain by a factor of two.
+    """
+    from scipy.special import ndtri
+
+    prior = prior_of(fit)
+    rng = np.random.default_rng(settings_of(fit)["seed"])
+    reach = absolute_quantile(prior, ci_prob, rng)
+    limits = np.outer([-reach, 0.0, reach], np.ones(len(prior.shrunk)))
+    own = ~prior.shrunk
+    z = ndtri(tails(ci_prob)[1])
+    limits[:, own] = prior.own_mean[own] + np.outer([-z, 0.0, z], prior.own_sd[own])
+    return limits
+
+
+def effective_degrees_of_freedom(fit: xr.DataTree, cohort: Cohort) -> NDArray[np.float64]:
+    """Effective degrees of freedom of the coefficients in each draw, tr[(G + P)⁻¹G].
+
+    G = ZᵀWZ with the intercept projected out, W the variances of the outcomes at the draw's
+    risks, P the prior precisions given the draw's scales. Unlike the effective number, it takes
+    the correlation of the columns into account.
+
+    Parameters
+    ----------
+    fit : DataTree
+    cohort : Cohort
+        The one that was sampled.
+
+    Returns
+    -------
+    ndarray, shape (draw,)
+        At most 400 draws, evenly spaced over the chains.
+    """
+    design, posterior = design_of(fit), fit["posterior"]
+    matrix = design_matrix(design, cohort.predictors[cohort.development])
+    intercept = posterior["intercept"].to_numpy().ravel()
+    kept = thinned(len(intercept), DEGREES_DRAWS)
+    beta = posterior["beta"].to_numpy().reshape(len(intercept), -1)
+    precision = 1 / np.maximum(coefficient_variance(fit).reshape(beta.shape), np.finfo(float).tiny)
+    degrees = [
+        _degrees(matrix, intercept[one] + matrix @ beta[one], precision[one]) for one in kept
+    ]
+    return np.asarray(degrees)
+
+
+def _degrees(
+    matrix: NDArray[np.float64],
+    linear_predictor: NDArray[np.float64],
+    precision: NDArray[np.float64],
+) -> float:
+    risk = expit(linear_predictor)
+    weight = risk * (1 - risk)
+    centred = matrix - (weight @ matrix) / weight.sum()
+    information = centred.T @ (centred * weight[:, np.newaxis])
+    # scaled by the prior SDs, so that a coefficient shrunk to nothing adds a row of zeros
+    sd = 1 / np.sqrt(precision)
+    scaled = information * np.outer(sd, sd)
+    return float(np.trace(np.linalg.solve(scaled + np.eye(len(sd)), scaled)))

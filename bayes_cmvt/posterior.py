@@ -31,7 +31,7 @@ from bayes_cmvt.priors import (
 )
 from bayes_cmvt.study import parse_study
 
-PRIOR_DRAWS = 4000
+PRIOR_DRAWS = 20_000
 PRIOR_PREDICTIVE_DRAWS = 500
 PATIENT_VALUES = 20_000_000  # per-patient arrays are thinned to at most so many values
 BLOCK_VALUES = 4_000_000  # numbers of one block of patients held at a time
@@ -221,10 +221,15 @@ def linear_predictor_blocks(
         Which patients.
     linear_predictor : ndarray, shape (chain, draw, patient of the block)
     """
+    from threadpoolctl import threadpool_limits
+
     width = max(1, BLOCK_VALUES // max(intercept.size, 1))
     for start in range(0, len(matrix), width):
         block = slice(start, min(start + width, len(matrix)))
-        yield block, intercept[..., np.newaxis] + beta @ matrix[block].T
+        # the last bit of a product depends on how many threads share it
+        with threadpool_limits(limits=1):
+            linear_predictor = intercept[..., np.newaxis] + beta @ matrix[block].T
+        yield block, linear_predictor
 
 
 def expit(linear_predictor: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -293,6 +298,27 @@ def prior_of(fit: xr.DataTree) -> CoefficientPrior:
     return numeric_prior(design_of(fit), n=len(outcome), events=int(outcome.sum()))
 
 
+def coefficient_variance(fit: xr.DataTree) -> NDArray[np.float64]:
+    """Prior variance of every coefficient given its scales, in every draw.
+
+    Returns
+    -------
+    ndarray, shape (chain, draw, coefficient)
+        (Log-odds per SD)²; constant for a coefficient with a prior of its own.
+    """
+    prior, posterior = prior_of(fit), fit["posterior"]
+    tau, local, slab = (
+        posterior[name].to_numpy() if name in posterior.data_vars else None
+        for name in ("tau", "lambda", "slab")
+    )
+    shape = posterior["beta"].shape
+    variance = np.empty(shape)
+    shrunk = (*shape[:-1], int(prior.shrunk.sum()))
+    variance[..., prior.shrunk] = prior_variance(prior, tau, local, slab, shrunk)
+    variance[..., ~prior.shrunk] = prior.own_sd[~prior.shrunk] ** 2
+    return variance
+
+
 def shrinkage_draws(fit: xr.DataTree) -> NDArray[np.float64]:
     """Shrinkage factor κ of every coefficient in every draw.
 
@@ -302,14 +328,4 @@ def shrinkage_draws(fit: xr.DataTree) -> NDArray[np.float64]:
     -------
     ndarray, shape (chain, draw, coefficient)
     """
-    prior, posterior = prior_of(fit), fit["posterior"]
-    tau, local, slab = (
-        posterior[name].to_numpy() if name in posterior.data_vars else None
-        for name in ("tau", "lambda", "slab")
-    )
-    shape = posterior["beta"].shape
-    kappa = np.empty(shape)
-    variance = prior_variance(prior, tau, local, slab, (*shape[:-1], int(prior.shrunk.sum())))
-    kappa[..., prior.shrunk] = shrinkage(prior, variance)
-    kappa[..., ~prior.shrunk] = shrinkage(prior, prior.own_sd[~prior.shrunk] ** 2)
-    return kappa
+    return shrinkage(prior_of(fit), coefficient_variance(fit))

@@ -5,7 +5,7 @@ Arithmetic and random numbers only; `bayes_cmvt.horseshoe` states the same prior
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -241,3 +241,31 @@ def shrinkage(prior: CoefficientPrior, variance: ArrayLike) -> NDArray[np.float6
 def effective_number(prior: CoefficientPrior, variance: ArrayLike) -> NDArray[np.float64]:
     """Effective number of nonzero shrunk coefficients, Σ (1 - κ) over the last axis."""
     return np.asarray((1 - shrinkage(prior, variance)).sum(axis=-1))
+
+
+def absolute_quantile(
+    prior: CoefficientPrior, probability: float, rng: np.random.Generator, draws: int = 1_000_000
+) -> float:
+    """Size that a shrunk coefficient stays below, a priori, with the stated probability.
+
+    Its prior is symmetric about 0, so the equal-tailed interval reaches as far on either side.
+
+    Parameters
+    ----------
+    prior : CoefficientPrior
+    probability : float in (0, 1)
+    rng : Generator
+    draws : int
+
+    Returns
+    -------
+    float
+        Log-odds per SD; nan where no coefficient is shrunk.
+    """
+    if not prior.shrunk.any():
+        return float("nan")
+    one = replace(
+        prior, shrunk=np.array([True]), own_mean=np.array([np.nan]), own_sd=np.array([np.nan])
+    )
+    beta = prior_draws(one, draws, rng).beta
+    return float(np.quantile(np.abs(beta), probability))

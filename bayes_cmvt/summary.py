@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bayes_cmvt.estimates import INTERCEPT
 from bayes_cmvt.intervals import equal_tailed
@@ -73,14 +74,20 @@ def _number(value: float) -> float | None:
 
 
 def _effective_numbers(result: SampleResult) -> dict[str, Any]:
-    """Median and 90 % interval of m_eff, before and after the data."""
+    """Median and 90 % interval of m_eff before and after the data, and of df_eff after."""
+    limits: dict[str, Any] = {"df_eff_posterior": _limits_90(result.degrees_of_freedom)}
     if "m_eff" not in result.fit["posterior"].data_vars:
-        return {}
-    limits = {}
+        return limits
     for name, group in (("m_eff_prior", "prior"), ("m_eff_posterior", "posterior")):
-        lower, median, upper = equal_tailed(result.fit[group]["m_eff"].to_numpy().ravel(), 0.9)
-        limits[name] = {"median": float(median), "lower": float(lower), "upper": float(upper)}
+        limits[name] = _limits_90(result.fit[group]["m_eff"].to_numpy().ravel())
+    shrunk = len(result.cohort.study.shrunk_terms)
+    limits["kept_prior"] = float(result.fit["prior"]["m_eff"].mean()) / shrunk
     return limits
+
+
+def _limits_90(draws: NDArray[np.float64]) -> dict[str, float]:
+    lower, median, upper = equal_tailed(draws, 0.9)
+    return {"median": float(median), "lower": float(lower), "upper": float(upper)}
 
 
 def _coefficient_records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -206,11 +213,15 @@ def _fit_lines(record: dict[str, Any]) -> list[str]:
         f"           {_health(record)}",
     ]
     bad = f"{loo['bad_k']} patients with k-hat too high" if loo["bad_k"] else "all k-hat good"
-    after = ""
+    after = []
     if "m_eff_posterior" in prior:
-        after = f"effective number {_median_and_90(prior['m_eff_posterior'])}; "
-    lines.append(f"posterior  {after}elpd_loo {loo['elpd']:.1f} (SE {loo['se']:.1f}), {bad}")
-    return lines
+        after.append(f"effective number: {_median_and_90(prior['m_eff_posterior'])}")
+    after += [
+        f"degrees of freedom, correlation included: {_median_and_90(prior['df_eff_posterior'])}",
+        f"elpd_loo {loo['elpd']:.1f} (SE {loo['se']:.1f}), {bad}",
+    ]
+    labels = ["posterior", *[""] * len(after)]
+    return [*lines, *(f"{label:<11}{text}" for label, text in zip(labels, after, strict=False))]
 
 
 def _median_and_90(limits: dict[str, float]) -> str:
@@ -224,8 +235,8 @@ def _sampler(sampling: dict[str, Any]) -> str:
     )
     if sampling["repeated"]:
         text += (
-            f"; repeated at target acceptance {sampling['target_accept_used']} because "
-            f"{sampling['divergences_before_repeat']} draws had diverged"
+            f"; repeated at {sampling['target_accept_used']} "
+            f"({sampling['divergences_before_repeat']} divergent before)"
         )
     return text
 
@@ -257,7 +268,19 @@ def _coefficient_lines(record: dict[str, Any]) -> list[str]:
         lines.append(
             f"{count}, kept {most:.2f} or less: {record['run_folder']}/tables/coefficients.csv"
         )
-    return lines
+    return [*lines, *_reading_lines(record)]
+
+
+def _reading_lines(record: dict[str, Any]) -> list[str]:
+    """How the table is to be read: what kept starts from, and what the prior does to effects."""
+    if "kept_prior" not in record["prior"]:
+        return []
+    return [
+        f"Before the data every column is kept {record['prior']['kept_prior']:.2f} on average. The "
+        "prior draws odds ratios towards 1:",
+        "they serve prediction; a treatment whose effect is the question is kept in with "
+        "shrink = false.",
+    ]
 
 
 def _coefficient_line(one: dict[str, Any]) -> str:

@@ -20,8 +20,10 @@ from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
 from bayes_cmvt.table_one import table_one
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
+    from numpy.typing import NDArray
 
     from bayes_cmvt.crossvalidation import LeaveOneOut
     from bayes_cmvt.diagnostics import Verdict
@@ -58,6 +60,7 @@ class SampleResult:
     tables: Mapping[str, pd.DataFrame]
     leverage: pd.DataFrame
     one_sided: pd.DataFrame
+    degrees_of_freedom: NDArray[np.float64]
     interval: float
     folder: Path
 
@@ -213,6 +216,7 @@ def _results(
         tables=tables,
         leverage=leverage,
         one_sided=one_sided_levels(cohort),
+        degrees_of_freedom=estimates.effective_degrees_of_freedom(fit, cohort),
         interval=ci_prob,
         folder=folder,
     )
