@@ -46,7 +46,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "std_lower": "Lower limit, log-odds per SD of the predictor.",
         "std_upper": "Upper limit, log-odds per SD of the predictor.",
         "per": "Contrast on which the odds ratio is reported, in the column's own units.",
-        "odds_ratio": "Exponential of the posterior median on its contrast; intercept: odds at zero.",
+        "odds_ratio": "Exp of the posterior median, on its contrast; intercept: odds at zero.",
         "odds_ratio_lower": "Lower limit of the odds ratio.",
         "odds_ratio_upper": "Upper limit of the odds ratio.",
         "prob_positive": "Posterior probability that the coefficient is above 0.",
