@@ -90,6 +90,23 @@ def _defect(error: Exception) -> str:
     )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print_result(f"bayes-cmvt {version('bayes-cmvt')}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit.")
+    ] = False,
+) -> None:
+    """Bayesian reanalysis of LASSO-logistic-nomogram studies."""
+
+
 @app.command()
 @reporting_errors
 def sample(
@@ -141,7 +158,8 @@ def sample(
     elif not quiet:
         print_result(sample_text(record))
     if not result.verdict.trusted:
-        _not_trusted(result.verdict.problems)
+        # the summary has said what failed
+        _not_trusted(result.verdict.problems if quiet or as_json else ())
 
 
 @app.command()
@@ -218,7 +236,9 @@ def init(
     if out is None:
         print_result(text.rstrip("\n"))
     else:
-        print_message(f"{out}: read every line marked guess, then: bayes-cmvt check {out}")
+        print_message(
+            f"{out}: read every line marked guess, then: bayes-cmvt check {out} --data {file}"
+        )
 
 
 @app.command()
@@ -243,8 +263,8 @@ def _silent(_: str) -> None:
 
 
 def _not_trusted(problems: tuple[str, ...]) -> None:
-    lines = "\n".join(f"  {problem}" for problem in problems)
-    print_message(f"bayes-cmvt: the draws of this run are not to be trusted:\n{lines}")
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    print_message(f"bayes-cmvt: the draws of this run are not to be trusted{lines}")
     raise typer.Exit(NOT_TRUSTED)
 
 

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayes_cmvt.cells import LevelColumn, match_levels, missing_cells, shown_cell
-from bayes_cmvt.errors import DataError, nearest, quoted
+from bayes_cmvt.errors import DataError, OptionError, nearest, quoted
 from bayes_cmvt.numerals import NumberColumn, normalise_text, parse_numbers, printable
 from bayes_cmvt.readers import SourceTable, name_notes, read_table
 from bayes_cmvt.schema import Continuous, Level, LevelPredictor
-from bayes_cmvt.study import AnyPredictor, Study, data_path, level_text
+from bayes_cmvt.study import AnyPredictor, Study, data_path, level_text, shipped_studies
 
 CELLS_NAMED = 20
 DEVELOPMENT, VALIDATION = "development", "validation"
@@ -132,6 +132,9 @@ def load_cohort(study: Study, data: str | Path | pd.DataFrame | None = None) -> 
     DataError
         The data cannot be read, or cells, levels or columns break the study's rules; all at once.
     """
+    if not isinstance(study, Study):
+        msg = f"load_cohort takes a Study: load_cohort(load_study({str(study)!r}), data)"
+        raise OptionError(msg)
     table = _source_table(study, data)
     heading = f'{table.source} cannot be analysed as study "{study.name}"'
     problems = _missing_columns(study, table, outcome_needed=True)
@@ -142,7 +145,8 @@ def load_cohort(study: Study, data: str | Path | pd.DataFrame | None = None) -> 
     sets = _sets(study, table, problems, notes)
     incomplete = predictors.frame.isna().any(axis=1).to_numpy()
     if study.rules.missing == "error":
-        problems += _missing_problems(study, table)
+        remedy = 'correct them, or set missing = "drop" under [data] (or --missing drop)'
+        problems += _missing_problems(study, table, remedy)
     if problems:
         raise DataError(heading, problems)
     kept = ~incomplete & (outcome >= 0)
@@ -214,7 +218,7 @@ def load_new_patients(study: Study, data: str | Path | pd.DataFrame) -> NewPatie
     predictors = read_predictors(study, table)
     problems += predictors.problems
     if study.rules.missing == "error":
-        problems += _missing_problems(study, table)
+        problems += _missing_problems(study, table, "complete them, or leave these rows out")
     if problems:
         msg = f'risks for {table.source} cannot be computed with study "{study.name}"'
         raise DataError(msg, problems)
@@ -236,6 +240,12 @@ def _source_table(study: Study, data: str | Path | pd.DataFrame | None) -> Sourc
         return read_table(Path(data))
     named = data_path(study)
     if named is None:
+        if study.name not in shipped_studies() or study.source != f"{study.name}.toml":
+            msg = (
+                f"{study.source} names no data file; give one with --data FILE, or write "
+                'file = "FILE" under [data] of the study'
+            )
+            raise DataError(msg)
         msg = (
             f'no patient data come with study "{study.name}": none are public.\n\n'
             "What can be done:\n"
@@ -270,8 +280,9 @@ def _missing_columns(study: Study, table: SourceTable, *, outcome_needed: bool) 
         needed.insert(0, study.outcome.column)
         if study.split is not None:
             needed.append(study.split.column)
+    place = "".join(f" ({note})" for note in table.notes if note.startswith("sheet "))
     return [
-        f'column "{name}" is not in the file{nearest(name, present)}'
+        f'column "{name}" is not in the file{place}{nearest(name, present)}'
         for name in needed
         if name not in present
     ]
@@ -450,7 +461,7 @@ def _sets(
     return np.where(matched.codes == 1, VALIDATION, DEVELOPMENT)
 
 
-def _missing_problems(study: Study, table: SourceTable) -> list[str]:
+def _missing_problems(study: Study, table: SourceTable, remedy: str) -> list[str]:
     """Count missing predictor cells by column; cells already named as unreadable do not count."""
     problems = []
     for predictor in study.predictors:
@@ -461,7 +472,7 @@ def _missing_problems(study: Study, table: SourceTable) -> list[str]:
         if count:
             problems.append(
                 f"column {predictor.name}: {count} of {len(table.frame)} values are missing; "
-                'correct them, or set missing = "drop" under [data] (or --missing drop)'
+                f"{remedy}"
             )
     return problems
 
@@ -497,7 +508,7 @@ def flow_table(cohort: Cohort) -> pd.DataFrame:
     """Return the flow from file to analysis: ``step, patients``."""
     counts: Mapping[str, int] = dict(cohort.flow)
     rows = [*counts.items()]
-    for name in (DEVELOPMENT, VALIDATION):
+    for name in (DEVELOPMENT, VALIDATION) if cohort.study.split else (DEVELOPMENT,):
         chosen = cohort.sets == name
         rows.append((f"{name}: patients", int(chosen.sum())))
         rows.append((f"{name}: events", int(cohort.outcome[chosen].sum())))

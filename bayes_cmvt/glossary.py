@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bayes_cmvt.errors import nearest
+
 DIMENSIONS: Mapping[str, str] = MappingProxyType(
     {
         "chain": "Independent run of the sampler.",
@@ -97,4 +99,8 @@ def define(word: str) -> str:
     >>> define("patient")
     'Row of the input file, 1 = first row after the header.'
     """
-    return COLUMNS[word] if word in COLUMNS else DIMENSIONS[word]
+    known = {**COLUMNS, **DIMENSIONS}
+    if word not in known:
+        msg = f"no column or dimension is called {word!r}{nearest(word, known)}"
+        raise KeyError(msg)
+    return known[word]

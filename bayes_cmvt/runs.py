@@ -270,7 +270,7 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
     RunError
         It exists (without ``overwrite``) or cannot be written.
     """
-    with _as_run_error(path):
+    with _as_run_error(path), _parents_of(path):
         if path.is_dir() or (path.exists() and not overwrite):
             what = "is a folder" if path.is_dir() else "exists; give --overwrite to replace it"
             msg = f"{path} {what}"

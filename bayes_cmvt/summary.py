@@ -59,7 +59,8 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
             "divergences": verdict.divergences,
         },
         "diagnostics": {"trusted": verdict.trusted, "problems": list(verdict.problems)},
-        "loo": {"elpd": loo.elpd, "se": loo.se, "p_loo": loo.p_loo, "bad_k": loo.bad},
+        "loo": {"elpd": loo.elpd, "se": loo.se, "p_loo": loo.p_loo, "bad_k": loo.bad}
+        | {"good_k": loo.good_k},
         "coefficients": _coefficient_records(result.tables["coefficients"]),
         "prior_odds_ratio_widest": _widest_prior(result.tables["prior"]),
         "risks": _risk_record(result.tables["predictions"]),
@@ -212,7 +213,9 @@ def _fit_lines(record: dict[str, Any]) -> list[str]:
         f"sampled    {_sampler(sampling)}",
         f"           {_health(record)}",
     ]
-    bad = f"{loo['bad_k']} patients with k-hat too high" if loo["bad_k"] else "all k-hat good"
+    bad = "all k-hat good"
+    if loo["bad_k"]:
+        bad = f"k-hat above {loo['good_k']:.2f} in {loo['bad_k']}: too high (tables/loo.csv)"
     after = []
     if "m_eff_posterior" in prior:
         after.append(f"effective number: {_median_and_90(prior['m_eff_posterior'])}")
@@ -277,9 +280,10 @@ def _reading_lines(record: dict[str, Any]) -> list[str]:
         return []
     return [
         f"Before the data every column is kept {record['prior']['kept_prior']:.2f} on average. The "
-        "prior draws odds ratios towards 1:",
+        "prior draws odds ratios (medians) towards 1:",
         "they serve prediction; a treatment whose effect is the question is kept in with "
         "shrink = false.",
+        "Digits are those that the draws support; more draws give more.",
     ]
 
 

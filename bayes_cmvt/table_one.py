@@ -24,7 +24,7 @@ COUNT, SHARE, MEAN, QUARTILES = "n", "n (%)", "mean ± SD", "median [quartiles]"
 NOTHING = "–"
 SD_DIGITS = 3  # significant digits of the SD, which set the decimals of all that is in its unit
 FIXED_BELOW = 1e9  # larger numbers, and numbers of more than 6 decimals, are written with exponent
-NARROWEST = 12
+NARROWEST = 20
 
 BY_OUTCOME = ("overall", "no_event", "event", "difference_outcome")
 BY_SET = ("development", "validation", "difference_set")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_cmvt.cohort import flow_table, load_cohort, load_new_patients
-from bayes_cmvt.errors import DataError
+from bayes_cmvt.errors import DataError, OptionError
 from bayes_cmvt.study import load_study
 from tests.builders import OUTCOME, X, patients, predictor, study
 
@@ -241,7 +241,19 @@ def test_missing_predictors_are_counted_by_column_with_the_remedy():
         f"column arm: 2 of 4 values are missing; {remedy}",
     ]
     assert problems(study(X + ARM), frame) == expected
-    assert problems(study(X + ARM), frame, load_new_patients) == expected
+    new = problems(study(X + ARM), frame, load_new_patients)
+    advice = "complete them, or leave these rows out"
+    assert new == [text.replace(remedy, advice) for text in expected]
+
+
+def test_a_study_of_ones_own_without_data_says_how_to_name_them():
+    with pytest.raises(DataError, match=r"names no data file; give one with --data FILE"):
+        load_cohort(study(X))
+
+
+def test_a_study_given_by_its_name_is_not_loaded_silently():
+    with pytest.raises(OptionError, match=r"load_cohort\(load_study\('pep'\), data\)"):
+        load_cohort("pep")
 
 
 def test_unreadable_cells_are_not_counted_as_missing_as_well():
