@@ -18,7 +18,6 @@ from bayes_cmvt.errors import BayesCmvtError, InputError
 DONE, DEFECT, BAD_INPUT, NOT_TRUSTED, INTERRUPTED = 0, 1, 2, 3, 130
 DEFAULT_STUDY = "pep"  # until a cohort for cmvt exists
 DEFAULT_SEED = 2025
-REPORT = "https://github.com/bayes-cmvt/bayes-cmvt/issues"
 
 app = typer.Typer(
     name="bayes-cmvt",
@@ -86,7 +85,8 @@ def _defect(error: Exception) -> str:
     place = f"{Path(frame.filename).name}, line {frame.lineno}"
     return (
         f"bayes-cmvt: a defect of ours, not of your input: {type(error).__name__}: {error} "
-        f"({place})\nNothing was written. Please report this line and the command at {REPORT}"
+        f"({place})\nNothing was written. Please report this line, the command and the output of "
+        "`bayes-cmvt --version` to whoever gave you the package"
     )
 
 
