@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,7 @@ def _continuous(
     unit = f" ({predictor.unit})" if predictor.unit else ""
     start: Row = {"name": predictor.name, "label": f"{predictor.display}{unit}", "level": ""}
     means: Row = {name: style.mean_and_sd(values[members]) for name, members in groups.items()}
-    yield {**start, "summary": MEAN, **means, **_mean_differences(values, groups)}
+    yield {**start, "summary": MEAN, **means, **_differences(values, groups, difference_of_means)}
     undefined = dict.fromkeys(("difference_outcome", "difference_set"), math.nan)
     medians: Row = {name: style.quartiles(values[members]) for name, members in groups.items()}
     yield {**start, "summary": QUARTILES, **medians, **undefined}
@@ -103,7 +104,7 @@ def _levels(predictor: AnyPredictor, values: pd.Series, groups: Groups) -> Itera
             "level": str(level),
             "summary": SHARE,
             **counts,
-            **_share_differences(holds, groups),
+            **_differences(holds, groups, difference_of_shares),
         }
 
 
@@ -116,28 +117,16 @@ def _share(holds: NDArray[np.bool_]) -> str:
 # Standardised differences -------------------------------------------------------------------------
 
 
-def _mean_differences(values: NDArray[np.float64], groups: Groups) -> Row:
+def _differences(
+    values: NDArray[Any], groups: Groups, difference: Callable[[Any, Any], float]
+) -> Row:
+    """Difference by outcome and, where there is a split, by set."""
     differences: Row = {
-        "difference_outcome": difference_of_means(
-            values[groups["event"]], values[groups["no_event"]]
-        )
+        "difference_outcome": difference(values[groups["event"]], values[groups["no_event"]])
     }
     if "validation" in groups:
-        differences["difference_set"] = difference_of_means(
+        differences["difference_set"] = difference(
             values[groups["development"]], values[groups["validation"]]
-        )
-    return differences
-
-
-def _share_differences(holds: NDArray[np.bool_], groups: Groups) -> Row:
-    differences: Row = {
-        "difference_outcome": difference_of_shares(
-            holds[groups["event"]], holds[groups["no_event"]]
-        )
-    }
-    if "validation" in groups:
-        differences["difference_set"] = difference_of_shares(
-            holds[groups["development"]], holds[groups["validation"]]
         )
     return differences
 
