@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_cmvt.agreement import engine_agreement as engine_agreement
     from bayes_cmvt.cohort import Cohort as Cohort
     from bayes_cmvt.cohort import flow_table as flow_table
     from bayes_cmvt.cohort import load_cohort as load_cohort
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.glossary import define as define
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
+    from bayes_cmvt.recovery import invariance_test as invariance_test
     from bayes_cmvt.runs import load_run as load_run
     from bayes_cmvt.sampling import sample as sample
     from bayes_cmvt.study import Study as Study
@@ -50,7 +52,9 @@ _ROOMS = {
     "StudyError": "errors",
     "coefficients": "estimates",
     "define": "glossary",
+    "engine_agreement": "agreement",
     "flow_table": "cohort",
+    "invariance_test": "recovery",
     "leave_one_out": "crossvalidation",
     "load_cohort": "cohort",
     "load_run": "runs",
@@ -74,7 +78,9 @@ __all__ = [
     "StudyError",
     "coefficients",
     "define",
+    "engine_agreement",
     "flow_table",
+    "invariance_test",
     "leave_one_out",
     "load_cohort",
     "load_run",

@@ -113,21 +113,33 @@ def sample(
     study: StudyArgument = DEFAULT_STUDY,
     data: DataOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Run folder [runs/STUDY].")
+        Path | None, typer.Option("--out", metavar="DIR", help="Run folder (default: runs/STUDY).")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
-    engine: Annotated[str, typer.Option("--engine", help="nuts")] = "nuts",
+    engine: Annotated[
+        str, typer.Option("--engine", help="gibbs or nuts: two samplers of the same posterior.")
+    ] = "gibbs",
     chains: Annotated[int, typer.Option("--chains", help="Independent chains.")] = 4,
     warmup: Annotated[int, typer.Option("--warmup", help="Warm-up draws of each chain.")] = 1000,
-    draws: Annotated[int, typer.Option("--draws", help="Kept draws of each chain.")] = 2000,
+    draws: Annotated[
+        str | None,
+        typer.Option(
+            "--draws",
+            metavar="N|auto",
+            help="Kept draws of each chain (4000, for nuts 2000); auto: until they suffice.",
+        ),
+    ] = None,
     target_accept: Annotated[
         float, typer.Option("--target-accept", help="Mean acceptance that NUTS aims at.")
     ] = 0.99,
     missing: MissingOption = None,
     interval: IntervalOption = 0.95,
     cores: Annotated[
-        int | None, typer.Option("--cores", help="Chains at a time [all cores].")
+        int | None, typer.Option("--cores", help="Chains at a time (default: all cores).")
     ] = None,
+    check_engines: Annotated[
+        bool, typer.Option("--check-engines", help="Sample with both engines and compare them.")
+    ] = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -138,13 +150,21 @@ def sample(
 
     request = SampleRequest(
         study=study,
-        settings=SamplerSettings(engine, chains, warmup, draws, target_accept, seed),  # type: ignore[arg-type]
+        settings=SamplerSettings(
+            engine,  # type: ignore[arg-type]
+            chains,
+            warmup,
+            _whole_number(draws),  # type: ignore[arg-type]
+            target_accept,
+            seed,
+        ),
         data=data,
         out=out,
         missing=missing,
         interval=interval,
         cores=cores,
         overwrite=overwrite,
+        check_engines=check_engines,
     )
     say = _silent if quiet else print_message
     with SamplingProgress(quiet=quiet) as progress:
@@ -188,7 +208,8 @@ def predict(
     run: RunArgument,
     data: Annotated[Path, typer.Option("--data", metavar="FILE", help="New patients.")],
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="CSV [standard output].")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="CSV (default: standard output)."),
     ] = None,
     interval: IntervalOption = 0.95,
     overwrite: OverwriteOption = False,
@@ -225,7 +246,8 @@ def init(
         str | None, typer.Option("--event", metavar="VALUE", help="Value that is the event.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Study file [standard output].")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Study file (default: standard output)."),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -250,6 +272,58 @@ def studies(
     from bayes_cmvt.workflow import list_studies
 
     print_result(list_studies(name))
+
+
+@app.command()
+@reporting_errors
+def simulate(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="sbc: is the sampler right?")],
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="None with --invariance.")
+    ] = None,
+    invariance: Annotated[
+        bool, typer.Option("--invariance", help="Prove the sampler on a problem of its own.")
+    ] = False,
+    replications: Annotated[
+        int, typer.Option("--replications", help="Simulated data sets of each variant.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same table.")] = DEFAULT_SEED,
+    cores: Annotated[int, typer.Option("--cores", help="Threads; more bring little here.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Run folder, by default runs/simulate-sbc."),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove the sampler by simulation: simulate sbc --invariance."""
+    from bayes_cmvt.summary import invariance_record, invariance_text
+    from bayes_cmvt.workflow import SimulateRequest, simulate_invariance
+
+    request = SimulateRequest(
+        kind, study, invariance, replications, seed, cores, out, overwrite=overwrite
+    )
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet) as progress:
+        result = simulate_invariance(request, say=say, report=progress)
+    record = invariance_record(result)
+    if as_json:
+        _print_json(record)
+    elif not quiet:
+        print_result(invariance_text(record))
+    if result.problems:
+        lines = "".join(f"\n  {problem}" for problem in result.problems)
+        print_message(f"bayes-cmvt: the sampler fails the proof by invariance{lines}")
+        raise typer.Exit(NOT_TRUSTED)
+
+
+def _whole_number(text: str | None) -> int | str | None:
+    """Return the number that a text is; what is none is refused with all other settings."""
+    try:
+        return text if text is None else int(text)
+    except ValueError:
+        return text
 
 
 def _print_json(record: object) -> None:

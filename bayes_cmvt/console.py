@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from bayes_cmvt.sampling import SamplingState
+    from bayes_cmvt.progress import SamplingState
 
 
 def harmless(text: str) -> str:
@@ -44,7 +44,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 class SamplingProgress:
-    """A progress bar of draws, step size and divergences; silent where there is no terminal.
+    """A progress bar of draws and of what the engine says; silent where there is no terminal.
 
     Parameters
     ----------
@@ -85,8 +85,11 @@ class SamplingProgress:
             self._bar.task_ids[0],
             total=state.total,
             completed=state.finished,
-            details=f"{state.finished:,} of {state.total:,} draws, step {state.step_size:.3g}, "
-            f"{state.divergences} divergences",
+            details=", ".join(
+                text
+                for text in (f"{state.finished:,} of {state.total:,} {state.unit}", state.details)
+                if text
+            ),
         )
 
 

@@ -6,6 +6,7 @@ Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, Bayesian Anal. 16:667, doi:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ ESS_PER_CHAIN = 100
 BFMI_AT_LEAST = 0.3
 TAIL = (0.05, 0.95)
 DIVERGENT_AT_MOST = 0.001
+CONFLICT_TAIL = 0.01
 GATED = ("intercept", "beta", "tau", "slab", "m_eff", "log_lik", "mean_risk")
 REPORTED = ("lambda",)
 
@@ -42,6 +44,9 @@ class Verdict:
         Smallest energy Bayesian fraction of missing information; nan where the engine has none.
     draws_needed : int
         Draws per chain that would meet the effective sample size, at the rate seen.
+    warnings : tuple of str
+        What the draws, right as they may be, say against the model: a prior that the data
+        contradict.
     """
 
     trusted: bool
@@ -52,6 +57,7 @@ class Verdict:
     total_draws: int
     min_bfmi: float
     draws_needed: int
+    warnings: tuple[str, ...] = ()
 
 
 def diagnostics(fit: xr.DataTree, ci_prob: float = 0.95) -> pd.DataFrame:
@@ -157,18 +163,58 @@ def verdict(fit: xr.DataTree, table: pd.DataFrame | None = None) -> Verdict:
         total_draws=chains * draws,
         min_bfmi=smallest_energy,
         draws_needed=draws_needed,
+        warnings=tuple(_prior_conflict(fit)),
     )
 
 
+def draws_needed(quantities: Mapping[str, NDArray[np.float64]]) -> int:
+    """Draws per chain that would meet the gate of R-hat and bulk effective sample size.
+
+    Parameters
+    ----------
+    quantities : mapping of str to ndarray, shape (chain, draw) or (chain, draw, coefficient)
+        Group ``posterior`` of a fit, or what will become it.
+
+    Returns
+    -------
+    int
+        The present number where the gate is met; twice as many where only the chains disagree.
+    """
+    import arviz_stats as azs
+
+    gated = np.concatenate(
+        [
+            values[..., np.newaxis] if values.ndim == 2 else values
+            for name, values in quantities.items()
+            if name in GATED
+        ],
+        axis=-1,
+    )
+    chains, draws = int(gated.shape[0]), int(gated.shape[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        smallest = float(np.min(azs.ess(gated)))
+        agree = bool((azs.rhat(gated) < RHAT_BELOW).all())
+    enough = smallest >= ESS_PER_CHAIN * chains
+    if enough and agree:
+        return draws
+    wanted = _draws_needed(draws, smallest, ESS_PER_CHAIN * chains)
+    return wanted if agree else max(wanted, 2 * draws)
+
+
 def _divergences(fit: xr.DataTree) -> int:
-    stats = fit["sample_stats"]
+    stats = _sample_stats(fit)
     return int(stats["diverging"].sum()) if "diverging" in stats.data_vars else 0
+
+
+def _sample_stats(fit: xr.DataTree) -> xr.Dataset:
+    """Return what the engine says of each draw; Gibbs without an independence step says nothing."""
+    return fit["sample_stats"].to_dataset() if "sample_stats" in fit.children else xr.Dataset()
 
 
 def _smallest_bfmi(fit: xr.DataTree) -> float:
     import arviz_stats as azs
 
-    if "energy" not in fit["sample_stats"].data_vars:
+    if "energy" not in _sample_stats(fit).data_vars:
         return float("nan")
     return float(azs.bfmi(fit)["energy"].min())
 
@@ -177,6 +223,27 @@ def _draws_needed(draws: int, smallest: float, needed: int) -> int:
     if not smallest > 0:
         return 2 * draws
     return max(draws, 100 * math.ceil(1.2 * draws * needed / smallest / 100))
+
+
+def _prior_conflict(fit: xr.DataTree) -> list[str]:
+    """Whether the effective number of coefficients lies where its prior hardly reaches.
+
+    A prior-data conflict in the sense of Evans & Moshonov 2006, doi:10.1214/06-BA129: the prior
+    distribution function at the posterior median.
+    """
+    if "m_eff" not in fit["posterior"].data_vars or "prior" not in fit.children:
+        return []
+    before = fit["prior"]["m_eff"].to_numpy().ravel()
+    found = float(fit["posterior"]["m_eff"].median())
+    below = float((before < found).mean())
+    if CONFLICT_TAIL <= below <= 1 - CONFLICT_TAIL:
+        return []
+    direction, change = ("more", "larger") if below > 0.5 else ("fewer", "smaller")
+    return [
+        f"prior and data disagree: the effective number of coefficients is {found:.1f} after the "
+        f"data, before them it was beyond that with probability {min(below, 1 - below):.2g} only; "
+        f"the data want {direction}: a {change} expected_nonzero, or a look at why"
+    ]
 
 
 def _rhat_problems(gated: pd.DataFrame, chains: int) -> list[str]:

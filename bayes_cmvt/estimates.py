@@ -25,9 +25,12 @@ from bayes_cmvt.study import Study, level_text
 
 INTERCEPT = "(Intercept)"
 DEGREES_DRAWS = 400
+MONTE_CARLO_COLUMNS = ("rhat", "ess_bulk", "ess_tail", "mcse_mean", "mcse_lower", "mcse_upper")
 
 
-def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
+def coefficients(
+    fit: xr.DataTree, *, ci_prob: float = 0.95, diagnosed: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Intercept and coefficients with odds ratios, intervals, shrinkage and Monte Carlo error.
 
     Parameters
@@ -35,6 +38,8 @@ def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
     fit : DataTree
     ci_prob : float in (0, 1)
         Probability of the equal-tailed intervals.
+    diagnosed : DataFrame, optional
+        Result of `diagnostics` at the same ``ci_prob``, where it is at hand.
 
     Returns
     -------
@@ -69,7 +74,13 @@ def coefficients(fit: xr.DataTree, *, ci_prob: float = 0.95) -> pd.DataFrame:
     table["prob_positive"] = (original > 0).mean(axis=(0, 1))
     kappa = shrinkage_draws(fit).mean(axis=(0, 1))
     table["shrinkage"] = np.concatenate([[np.nan], kappa])
-    return table.assign(**monte_carlo_error(standardised, ci_prob), interval=ci_prob)
+    if diagnosed is None:
+        errors = monte_carlo_error(standardised, ci_prob)
+    else:
+        names = ["intercept", *(f"beta[{term}]" for term in design.terms)]
+        rows = diagnosed.set_index("quantity").loc[names]
+        errors = {name: rows[name].to_numpy() for name in MONTE_CARLO_COLUMNS}
+    return table.assign(**errors, interval=ci_prob)
 
 
 def _summary(

@@ -73,6 +73,19 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "elpd": "Expected log predictive density of the patient when left out.",
         "pareto_k": "Pareto shape of the importance weights: above 0.7 the term is not reliable.",
         "share": "Share of a column's sum of squares that one patient holds.",
+        # two engines
+        "statistic": "What was computed from the draws: mean, sd, median, lower or upper limit.",
+        "estimate": "The statistic as the draws give it, in the unit of its quantity.",
+        "mcse": "Monte Carlo standard error of the estimate, or of a difference of two.",
+        "first": "The statistic in the first of two fits.",
+        "second": "The statistic in the second of two fits.",
+        "difference": "First minus second in Monte Carlo standard errors; beyond 4 they disagree.",
+        # proof by simulation
+        "replications": "Independent simulated data sets.",
+        "p_value": "P value of a Kolmogorov-Smirnov test: draws against the law they must follow.",
+        "inside_envelope": "Whether P is at least 0.05 divided by the number of rows.",
+        "distance": "Kolmogorov-Smirnov distance between the draws and the law they must follow.",
+        "variant": "Sampler that was put to the proof: prior family and kind of sweep.",
         # table 1
         "summary": "What the cells of this row hold.",
         "overall": "All patients that are analysed.",

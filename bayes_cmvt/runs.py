@@ -181,10 +181,26 @@ def write_files(
     tables : mapping of str to DataFrame
         Name without ending to table.
     """
-    (folder / "tables").mkdir()
     (folder / STUDY).write_text(study, encoding="utf-8")
     write_tree(fit, folder / POSTERIOR)
     cohort.to_parquet(folder / COHORT)
+    write_tables(folder, run=run, tables=tables)
+
+
+def write_tables(
+    folder: Path, *, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+) -> None:
+    """Write ``run.json`` and the tables of any run into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    run : mapping
+        Content of ``run.json``.
+    tables : mapping of str to DataFrame
+        Name without ending to table.
+    """
+    (folder / "tables").mkdir()
     for name, table in tables.items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     text = json.dumps({"schema": SCHEMA, **run}, indent=2, ensure_ascii=False, allow_nan=False)

@@ -17,7 +17,7 @@ from bayes_cmvt.study import level_text, prior_in_words
 from bayes_cmvt.textwidth import fitted, padded
 
 if TYPE_CHECKING:
-    from bayes_cmvt.workflow import CheckResult, SampleResult
+    from bayes_cmvt.workflow import CheckResult, InvarianceResult, SampleResult
 
 KEPT_SHOWN = 0.30  # predictors kept less are counted, not listed
 LISTED_AT_LEAST, LISTED_AT_MOST = 6, 15
@@ -58,7 +58,12 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
             "min_ess_bulk": _number(verdict.min_ess_bulk),
             "divergences": verdict.divergences,
         },
-        "diagnostics": {"trusted": verdict.trusted, "problems": list(verdict.problems)},
+        "diagnostics": {
+            "trusted": verdict.trusted,
+            "problems": list(verdict.problems),
+            "warnings": list(verdict.warnings),
+        },
+        "engines": _agreement_record(result),
         "loo": {"elpd": loo.elpd, "se": loo.se, "p_loo": loo.p_loo, "bad_k": loo.bad}
         | {"good_k": loo.good_k},
         "coefficients": _coefficient_records(result.tables["coefficients"]),
@@ -67,6 +72,20 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
         "leverage": result.leverage.to_dict("records"),
         "one_sided_levels": result.one_sided.to_dict("records"),
         "run_folder": str(result.folder),
+    }
+
+
+def _agreement_record(result: SampleResult) -> dict[str, Any] | None:
+    """How the engines compared, where both were run."""
+    compared = result.agreement
+    if compared is None:
+        return None
+    return {
+        "agree": compared.agrees,
+        "comparisons": compared.comparisons,
+        "largest": _number(compared.largest),
+        "expected_largest": _number(compared.expected_largest),
+        "beyond": len(compared.beyond),
     }
 
 
@@ -174,7 +193,7 @@ def sample_text(record: dict[str, Any]) -> str:
 def _heading_lines(record: dict[str, Any]) -> list[str]:
     share = record["events"] / record["patients"]
     counts = (
-        f"{record['patients']:,} patients, {record['events']:,} events ({share:.0%}), "
+        f"{record['patients']:,} patients, {record['events']:,} events ({percent(share)}), "
         f"{record['candidates']} candidates, {record['columns']} columns"
     )
     lines = [f"{record['study']}  {record['title']}", f"  {record['source']}: {counts}"]
@@ -212,6 +231,7 @@ def _fit_lines(record: dict[str, Any]) -> list[str]:
         f"{widest['upper']:.2g} ({widest['label']})",
         f"sampled    {_sampler(sampling)}",
         f"           {_health(record)}",
+        *_engine_lines(record),
     ]
     bad = "all k-hat good"
     if loo["bad_k"]:
@@ -232,15 +252,19 @@ def _median_and_90(limits: dict[str, float]) -> str:
 
 
 def _sampler(sampling: dict[str, Any]) -> str:
+    name = {"gibbs": "Gibbs", "nuts": "NUTS"}[sampling["engine"]]
     text = (
-        f"{sampling['engine'].upper()}, {sampling['chains']} chains x {sampling['draws']} draws "
+        f"{name}, {sampling['chains']} chains x {sampling['draws']} draws "
         f"after {sampling['warmup']}, {sampling['sampling_seconds']:.1f} s"
     )
-    if sampling["repeated"]:
+    if sampling.get("repeated"):
         text += (
             f"; repeated at {sampling['target_accept_used']} "
             f"({sampling['divergences_before_repeat']} divergent before)"
         )
+    if len(sampling["lengths"]) > 1:
+        tried = ", ".join(str(length) for length in sampling["lengths"][:-1])
+        text += f"; {tried} were too few"
     return text
 
 
@@ -249,9 +273,26 @@ def _health(record: dict[str, Any]) -> str:
     rhat, ess = sampling["max_rhat"], sampling["min_ess_bulk"]
     shown = "R-hat undefined" if rhat is None else f"R-hat <= {rhat:.3f}"
     shown += "" if ess is None else f", bulk ESS >= {ess:,.0f}"
-    shown += f", {sampling['divergences']} divergences"
+    if sampling["engine"] == "nuts":
+        shown += f", {sampling['divergences']} divergences"
+    if sampling.get("independence_step"):
+        shown += f", independence step taken in {sampling['accepted']:.0%}"
     trusted = record["diagnostics"]["trusted"]
     return f"{shown} - draws can{'' if trusted else 'not'} be trusted"
+
+
+def _engine_lines(record: dict[str, Any]) -> list[str]:
+    engines = record["engines"]
+    if engines is None:
+        return []
+    verdict = f"Gibbs and NUTS {'agree' if engines['agree'] else 'DISAGREE'}"
+    if engines["largest"] is None or engines["expected_largest"] is None:
+        return [f"engines    {verdict}: differences without bound: tables/engines.csv"]
+    return [
+        f"engines    {verdict}: the largest of {engines['comparisons']} differences is "
+        f"{engines['largest']:.1f} Monte Carlo errors (about {engines['expected_largest']:.1f} by "
+        "chance): tables/engines.csv"
+    ]
 
 
 def _coefficient_lines(record: dict[str, Any]) -> list[str]:
@@ -303,12 +344,27 @@ def _shown_ratio(value: float, places: int) -> str:
     return f"{value:.{places}f}" if value < 10_000 else f"{value:.0e}"
 
 
+def percent(share: float) -> str:
+    """A share in per cent, with a decimal where it is nearly nothing or nearly all.
+
+    Examples
+    --------
+    >>> percent(0.131), percent(0.0039), percent(0.996)
+    ('13%', '0.4%', '99.6%')
+    """
+    return f"{share:.1%}" if min(share, 1 - share) < 0.015 else f"{share:.0%}"
+
+
 def _risk_lines(record: dict[str, Any]) -> list[str]:
     risks = record["risks"]
+    median = min(risks["median"], 1 - risks["median"])
+    # two digits of the median risk, rare as the event may be
+    places = 2 if median >= 0.1 else min(6, 1 - math.floor(math.log10(max(median, 1e-6))))
+    shown = {name: f"{value:.{places}f}" for name, value in risks.items()}
     return [
-        f"risk of a patient: median {risks['median']:.2f} (range {risks['smallest']:.2f} to "
-        f"{risks['largest']:.2f}); median width of its {record['interval']:.0%} interval "
-        f"{risks['median_width']:.2f}"
+        f"risk of a patient: median {shown['median']} (range {shown['smallest']} to "
+        f"{shown['largest']}); median width of its {record['interval']:.0%} interval "
+        f"{shown['median_width']}"
     ]
 
 
@@ -316,6 +372,7 @@ def _warning_lines(record: dict[str, Any], at_most: int = 12) -> list[str]:
     return [
         *_leverage_lines(record["leverage"], at_most),
         *_one_sided_lines(record["one_sided_levels"]),
+        *record.get("diagnostics", {}).get("warnings", []),
     ]
 
 
@@ -387,6 +444,74 @@ def check_record(result: CheckResult) -> dict[str, Any]:
         "leverage": result.leverage.to_dict("records"),
         "one_sided_levels": result.one_sided.to_dict("records"),
     }
+
+
+def invariance_record(result: InvarianceResult) -> dict[str, Any]:
+    """What ``simulate sbc --invariance --json`` prints."""
+    from bayes_cmvt import recovery
+
+    table, request = result.table, result.request
+    rows = [
+        row | {name: _number(row[name]) for name in ("p_value", "distance")}
+        for row in table.to_dict("records")
+    ]
+    return {
+        "simulation": f"{request.kind} --invariance",
+        "patients": recovery.PATIENTS,
+        "columns": recovery.COLUMNS,
+        "variants": int(table["variant"].nunique()),
+        "replications": request.replications,
+        "sweeps": recovery.SWEEPS,
+        "seed": request.seed,
+        "quantities": len(table),
+        "outside": len(result.problems),
+        "envelope": recovery.ENVELOPE,
+        "smallest_p_inside": recovery.ENVELOPE / len(table),
+        "table": rows,
+        "run_folder": str(result.folder),
+    }
+
+
+def invariance_text(record: dict[str, Any]) -> str:
+    """The proof of the sampler as text: what was tested, every quantity, the verdict.
+
+    Parameters
+    ----------
+    record : dict
+        From `invariance_record`.
+    """
+    names = [row["quantity"] for row in record["table"]]
+    columns = max(len(name) for name in names)
+    heading = [
+        "Is the Gibbs sampler right? If it is, draws that start as draws from the prior stay such.",
+        f"{record['replications']:,} times for each of {record['variants']} variants: parameters "
+        f"from the prior, {record['patients']} outcomes given them, {record['sweeps']} sweeps from "
+        "there;",
+        "then each quantity is compared with its prior (Gandy & Scott 2020).",
+    ]
+    table = [f"{'':<{columns}}  {'distance':>8}  {'P':>7}  inside"]
+    table += [_invariance_line(row, columns) for row in record["table"]]
+    blocks = [heading, table, _invariance_verdict(record)]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _invariance_line(row: dict[str, Any], columns: int) -> str:
+    distance, p_value = (math.nan if row[n] is None else row[n] for n in ("distance", "p_value"))
+    inside = "yes" if row["inside_envelope"] else "NO"
+    return f"{row['quantity']:<{columns}}  {distance:>8.4f}  {p_value:>7.2g}  {inside}"
+
+
+def _invariance_verdict(record: dict[str, Any]) -> list[str]:
+    count, outside = record["quantities"], record["outside"]
+    limit = f"{record['envelope']:g} / {count} = {record['smallest_p_inside']:.2g}"
+    folder = f"run folder: {record['run_folder']}"
+    if not outside:
+        return [f"all {count} quantities have P of at least {limit}: the sampler passes; {folder}"]
+    return [
+        "a right sampler passes for 19 seeds in 20: try another --seed; if that fails too, report "
+        "it",
+        f"{outside} of {count} quantities have P below {limit}: the sampler fails; {folder}",
+    ]
 
 
 def plain(value: object) -> object:

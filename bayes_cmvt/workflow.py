@@ -6,15 +6,17 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.cohort import Cohort, flow_table, load_cohort, load_new_patients
 from bayes_cmvt.design import Design, extreme_leverage, learn_design, one_sided_levels
-from bayes_cmvt.errors import OptionError
+from bayes_cmvt.errors import OptionError, nearest, quoted
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
 from bayes_cmvt.table_one import table_one
@@ -25,11 +27,19 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from bayes_cmvt.agreement import Agreement
     from bayes_cmvt.crossvalidation import LeaveOneOut
     from bayes_cmvt.diagnostics import Verdict
-    from bayes_cmvt.sampling import Report, SamplerSettings
+    from bayes_cmvt.progress import Report
+    from bayes_cmvt.sampling import SamplerSettings
 
 LIBRARIES = ("pymc", "nutpie", "pytensor", "arviz", "numpy", "scipy", "pandas", "xarray", "numba")
+SHORTER = {
+    "gibbs": "--warmup 300 --draws 1000",
+    "nuts": "--engine gibbs, or --warmup 500 --draws 1000 --target-accept 0.9",
+}
+SIMULATIONS = ("sbc", "coverage", "selection")
+ENGINES_WITHIN = 5.0  # Monte Carlo errors: what differs by more is no chance
 LONG_RUN = 60.0  # seconds: longer runs announce their expected time
 
 type Say = Callable[[str], None]
@@ -47,6 +57,7 @@ class SampleRequest:
     interval: float = 0.95
     cores: int | None = None
     overwrite: bool = False
+    check_engines: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +74,7 @@ class SampleResult:
     degrees_of_freedom: NDArray[np.float64]
     interval: float
     folder: Path
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +145,13 @@ def sample_study(request: SampleRequest, *, say: Say, report: Report | None = No
     _announce(cohort, request, say)
     read = time.perf_counter()
     settings = asdict(request.settings)
+    # the chains leave Python's lock alone: what the tables need is imported in the meantime
+    Thread(target=_import_table_libraries, daemon=True).start()
     fit = sampling.sample(cohort, **settings, cores=request.cores, report=report)
     sampled = time.perf_counter()
     result = _results(cohort, design, fit, request.interval, folder)
+    if request.check_engines:
+        result = _with_other_engine(result, request, say, report)
     seconds = {
         "read": read - started,
         "sample": sampled - read,
@@ -157,6 +173,10 @@ def sample_study(request: SampleRequest, *, say: Say, report: Report | None = No
     return result
 
 
+def _import_table_libraries() -> None:
+    import h5netcdf  # noqa: F401
+
+
 def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
     from bayes_cmvt.runs import check_destination, leftovers
     from bayes_cmvt.sampling import check_settings
@@ -176,13 +196,16 @@ def _announce(cohort: Cohort, request: SampleRequest, say: Say) -> None:
 
     cores = request.cores or os.cpu_count() or 1
     columns = len(cohort.study.terms)
-    seconds = expected_seconds(cohort.n_development, columns, request.settings, cores)
+    settings = request.settings
+    seconds = expected_seconds(
+        cohort.n_development, columns, settings, cores, events=cohort.events_development
+    )
     if seconds > LONG_RUN:
         say(
             f"expected time about {_duration(seconds)} ({cohort.n_development:,} patients, "
-            f"{columns} columns, {request.settings.chains} chains x "
-            f"{request.settings.warmup + request.settings.draws} draws on {cores} cores); shorter "
-            "with --warmup 500 --draws 1000 --target-accept 0.9"
+            f"{columns} columns, {settings.chains} chains x "
+            f"{settings.warmup + settings.first_draws} draws on {cores} cores); shorter with "
+            + SHORTER[settings.engine]
         )
 
 
@@ -195,13 +218,17 @@ def _results(
 ) -> SampleResult:
     from bayes_cmvt import crossvalidation, diagnostics, estimates, prediction
 
-    diagnosed = diagnostics.diagnostics(fit, ci_prob)
-    loo = crossvalidation.leave_one_out(fit)
+    with ThreadPoolExecutor(2) as beside:
+        diagnosing = beside.submit(diagnostics.diagnostics, fit, ci_prob)
+        predicting = beside.submit(prediction.predictions, fit, cohort, ci_prob=ci_prob)
+        loo = crossvalidation.leave_one_out(fit)
+        prior = estimates.prior_odds_ratios(fit, ci_prob=ci_prob)
+        diagnosed, predictions = diagnosing.result(), predicting.result()
     leverage = extreme_leverage(cohort, design)
     tables = {
-        "coefficients": estimates.coefficients(fit, ci_prob=ci_prob),
-        "predictions": prediction.predictions(fit, cohort, ci_prob=ci_prob),
-        "prior": estimates.prior_odds_ratios(fit, ci_prob=ci_prob),
+        "coefficients": estimates.coefficients(fit, ci_prob=ci_prob, diagnosed=diagnosed),
+        "predictions": predictions,
+        "prior": prior,
         "diagnostics": diagnosed,
         "loo": loo.patients,
         "table_one": table_one(cohort),
@@ -222,6 +249,50 @@ def _results(
     )
 
 
+def _with_other_engine(
+    result: SampleResult, request: SampleRequest, say: Say, report: Report | None
+) -> SampleResult:
+    """Sample again with the other engine, and compare the two in Monte Carlo errors."""
+    from bayes_cmvt import agreement, sampling
+
+    settings = request.settings
+    other: sampling.Engine = "nuts" if settings.engine == "gibbs" else "gibbs"
+    say(f"sampling the same posterior again with {other}")
+    again = sampling.sample(
+        result.cohort,
+        engine=other,
+        chains=settings.chains,
+        warmup=settings.warmup,
+        target_accept=settings.target_accept,
+        seed=settings.seed + 1,
+        cores=request.cores,
+        report=report,
+    )
+    table = agreement.engine_agreement(
+        result.fit, again, cohort=result.cohort, ci_prob=request.interval
+    )
+    compared = agreement.agreement(table, within=ENGINES_WITHIN)
+    return replace(
+        result,
+        verdict=_judged(result.verdict, compared),
+        agreement=compared,
+        tables={**result.tables, "engines": table},
+    )
+
+
+def _judged(verdict: Verdict, compared: Agreement) -> Verdict:
+    """Trust no draws of engines that disagree."""
+    if compared.agrees:
+        return verdict
+    problem = (
+        f"the engines disagree: {len(compared.beyond)} of {compared.comparisons} statistics differ "
+        f"by more than {ENGINES_WITHIN:g} Monte Carlo errors, the most by {compared.largest:.1f}, "
+        f"{len(compared.uncompared)} could not be compared (tables/engines.csv); try another "
+        "--seed and more --draws, and report what stays"
+    )
+    return replace(verdict, trusted=False, problems=(*verdict.problems, problem))
+
+
 def _analysed_rows(cohort: Cohort) -> pd.DataFrame:
     rows = cohort.predictors.copy()
     rows.insert(0, "(outcome)", cohort.outcome)
@@ -237,11 +308,7 @@ def _run_record(result: SampleResult, seconds: Mapping[str, float]) -> dict[str,
     return {
         "command": "sample",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "bayes-cmvt": version("bayes-cmvt"),
-            "python": platform.python_version(),
-            **{name: version(name) for name in LIBRARIES},
-        },
+        "versions": _versions(),
         "seed": settings["seed"],
         "engine": settings["engine"],
         "settings": {**settings, "interval": result.interval},
@@ -253,6 +320,14 @@ def _run_record(result: SampleResult, seconds: Mapping[str, float]) -> dict[str,
         "notes": list(cohort.notes),
         "seconds": dict(seconds),
         "diagnostics": finite(asdict(verdict)),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "bayes-cmvt": version("bayes-cmvt"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
     }
 
 
@@ -344,16 +419,142 @@ def list_studies(name: str | None) -> str:
     )
 
 
+@dataclass(frozen=True)
+class SimulateRequest:
+    """What ``bayes-cmvt simulate`` was asked for; ``out`` None: ``runs/simulate-KIND``."""
+
+    kind: str
+    study: str | None = None
+    invariance: bool = False
+    replications: int = 10_000
+    seed: int = 2025
+    cores: int = 1
+    out: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class InvarianceResult:
+    """The proof of the sampler by invariance: its table, and which quantities fail it."""
+
+    table: pd.DataFrame
+    request: SimulateRequest
+    folder: Path
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One line for each quantity outside the envelope."""
+        outside = self.table[~self.table["inside_envelope"]]
+        return tuple(
+            f"{row['quantity']}: distance {row['distance']:.3f}, P {row['p_value']:.2g}"
+            for row in outside.to_dict("records")
+        )
+
+
+def simulate_invariance(
+    request: SimulateRequest, *, say: Say, report: Report | None = None
+) -> InvarianceResult:
+    """Put the Gibbs sampler to the proof by invariance and write the run folder.
+
+    Parameters
+    ----------
+    request : SimulateRequest
+    say : callable
+        Takes one line of news for the user.
+    report : callable, optional
+        Takes a `SamplingState` a few times a second.
+
+    Returns
+    -------
+    InvarianceResult
+
+    Raises
+    ------
+    InputError
+        The options or the destination cannot be used; nothing was written.
+    """
+    started = time.perf_counter()
+    _check_simulation(request)
+
+    from bayes_cmvt import recovery, runs
+
+    recovery.check_invariance(request.replications, request.seed, recovery.SWEEPS, request.cores)
+    folder = request.out or Path("runs") / f"simulate-{request.kind}"
+    runs.check_destination(folder, overwrite=request.overwrite)
+    for path in runs.leftovers(folder):
+        say(f"{path} was left by a run that was killed; it may be deleted")
+    table = recovery.invariance_test(
+        replications=request.replications,
+        seed=request.seed,
+        cores=request.cores,
+        report=report,
+    )
+    result = InvarianceResult(table, request, folder)
+    run = _invariance_run(result, time.perf_counter() - started)
+    runs.write_run(
+        folder,
+        lambda partial: runs.write_tables(partial, run=run, tables={"sbc": table}),
+        overwrite=request.overwrite,
+    )
+    return result
+
+
+def _check_simulation(request: SimulateRequest) -> None:
+    """Refuse what is planned but not here yet, and what the proof has no use for."""
+    today = "what exists today is `bayes-cmvt simulate sbc --invariance`, the proof of the sampler"
+    if request.kind not in SIMULATIONS:
+        near = nearest(request.kind, SIMULATIONS)
+        msg = f'simulate: found "{request.kind}"; allowed: {quoted(SIMULATIONS)}{near}; {today}'
+    elif request.kind != "sbc":
+        msg = f"simulate {request.kind} is not here yet; {today}"
+    elif not request.invariance:
+        msg = f"simulate sbc without --invariance is not here yet; {today}"
+    elif request.study is not None:
+        msg = (
+            "--invariance has a small problem of its own and takes no study: "
+            f'found "{request.study}"; leave it out'
+        )
+    else:
+        return
+    raise OptionError(msg)
+
+
+def _invariance_run(result: InvarianceResult, seconds: float) -> dict[str, Any]:
+    from bayes_cmvt import recovery
+
+    request = result.request
+    return {
+        "command": f"simulate {request.kind} --invariance",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "seed": request.seed,
+        "engine": "gibbs",
+        "settings": {
+            "replications": request.replications,
+            "sweeps": recovery.SWEEPS,
+            "patients": recovery.PATIENTS,
+            "columns": recovery.COLUMNS,
+            "envelope": recovery.ENVELOPE,
+            "quantities": len(result.table),
+        },
+        "seconds": {"simulate": round(seconds, 3)},
+        "diagnostics": {"trusted": not result.problems, "problems": list(result.problems)},
+    }
+
+
 __all__ = [
     "CheckResult",
+    "InvarianceResult",
     "PredictResult",
     "SampleRequest",
     "SampleResult",
+    "SimulateRequest",
     "check",
     "draft",
     "finite",
     "list_studies",
     "predict_patients",
     "sample_study",
+    "simulate_invariance",
     "write_risks",
 ]

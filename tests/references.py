@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,60 +64,41 @@ def reference_cohort(name: str) -> Cohort:
     return bc.load_cohort(parse_study(toml), design)
 
 
-@dataclass(frozen=True)
-class Summaries:
-    """Value and Monte Carlo standard error of each statistic, shape (quantity,)."""
-
-    names: list[str]
-    values: dict[str, np.ndarray]
-    errors: dict[str, np.ndarray]
+# names of the statistics in the reference files, and in `bayes_cmvt.agreement`
+STATISTICS = {"mean": "mean", "sd": "sd", "q2.5": "lower", "q50": "median", "q97.5": "upper"}
+RISK_ROWS = 20
 
 
-STATISTICS = ("mean", "sd", "q2.5", "q50", "q97.5")
-
-
-def reference_summaries(name: str) -> Summaries:
+def reference_coefficients(name: str) -> pd.DataFrame:
+    """Intercept and coefficients of rstanarm, as `bayes_cmvt.agreement.statistics_with_error`."""
     posterior = reference(name)["horseshoe"]["posterior"]
-    return _summaries(posterior, posterior["rows"])
+    terms = posterior["rows"][1:]
+    quantities = ["intercept", *(f"beta[{term}]" for term in terms)]
+    return _statistics(posterior, quantities, [None] * len(quantities))
 
 
-def reference_risks(name: str) -> Summaries:
+def reference_risks(name: str) -> pd.DataFrame:
+    """Risks of the first rows of the design by rstanarm; mean and limits alone."""
     risks = reference(name)["horseshoe"]["pred_first20"]
-    return _summaries(risks, [f"row {i}" for i in range(1, 21)])
+    return _statistics(risks, ["risk"] * RISK_ROWS, list(range(1, RISK_ROWS + 1)))
 
 
-def _summaries(block: dict[str, Any], names: list[str]) -> Summaries:
-    table = pd.DataFrame(
-        np.asarray(block["values"], dtype=float).reshape(len(names), -1), columns=block["cols"]
-    )
-    present = [one for one in STATISTICS if one in table and f"mcse_{one}" in table]
-    return Summaries(
-        names,
-        {one: table[one].to_numpy() for one in present},
-        {one: table[f"mcse_{one}"].to_numpy() for one in present},
-    )
-
-
-def draw_summaries(draws: np.ndarray, names: list[str]) -> Summaries:
-    """The same statistics of our draws, shape (chain, draw, quantity)."""
-    import arviz_stats as azs
-
-    flat = draws.reshape(-1, draws.shape[-1])
-    values = {"mean": flat.mean(axis=0), "sd": flat.std(axis=0, ddof=1)}
-    errors = {"mean": azs.mcse(draws), "sd": azs.mcse(draws, method="sd")}
-    for name, share in (("q2.5", 0.025), ("q50", 0.5), ("q97.5", 0.975)):
-        values[name] = np.quantile(flat, share, axis=0)
-        errors[name] = azs.mcse(draws, method="quantile", prob=share)
-    return Summaries(names, values, errors)
-
-
-def standardised_differences(ours: Summaries, theirs: Summaries) -> pd.DataFrame:
-    """(ours - theirs) / combined Monte Carlo error, one row for each quantity."""
-    return pd.DataFrame(
-        {
-            one: (ours.values[one] - theirs.values[one])
-            / np.hypot(ours.errors[one], theirs.errors[one])
-            for one in theirs.values
-        },
-        index=ours.names,
-    )
+def _statistics(
+    block: dict[str, Any], quantities: list[str], rows: Sequence[int | None]
+) -> pd.DataFrame:
+    values = np.asarray(block["values"], dtype=float).reshape(len(quantities), -1)
+    wide = pd.DataFrame(values, columns=block["cols"])
+    parts = [
+        pd.DataFrame(
+            {
+                "quantity": quantities,
+                "row": pd.array(rows, dtype="Int64"),
+                "statistic": statistic,
+                "estimate": wide[theirs],
+                "mcse": wide[f"mcse_{theirs}"],
+            }
+        )
+        for theirs, statistic in STATISTICS.items()
+        if theirs in wide and f"mcse_{theirs}" in wide
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -100,7 +100,7 @@ def test_run_folder_holds_what_the_contract_lists(run: Path) -> None:
     assert record["schema"] == 1
     assert record["command"] == "sample"
     assert record["seed"] == 2025
-    assert record["engine"] == "nuts"
+    assert record["engine"] == "gibbs"
     assert (record["patients"], record["events"]) == (602, 79)
     assert record["flow"]["analysed"] == 602
     assert re.fullmatch("[0-9a-f]{64}", record["data"]["sha256"])
@@ -143,6 +143,59 @@ def test_a_run_that_failed_the_gate_says_so_and_status_is_3(run: Path, tmp_path:
     assert result.exit_code == 3
     assert "the draws of this run are not to be trusted" in result.stderr
     assert len(pd.read_csv(tmp_path / "r.csv")) == 602
+
+
+def test_both_engines_are_compared_in_monte_carlo_errors(place: Path) -> None:
+    result = invoke(
+        "sample", "small.toml", "--data", "small.csv", "--check-engines", "--out", "run", "--json"
+    )
+    assert result.exit_code == 0, result.stderr
+    engines = json.loads(result.stdout)["engines"]
+    table = pd.read_csv(place / "run" / "tables" / "engines.csv")
+    assert engines["agree"] is True
+    assert engines["comparisons"] == len(table)
+    assert engines["largest"] == pytest.approx(table["difference"].abs().max())
+    # 8 scalars and 20 patients, five statistics of each
+    assert len(table) == 5 * (8 + 20)
+    assert "sampling the same posterior again with nuts" in result.stderr
+
+
+def test_engines_that_disagree_are_not_trusted(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second engine is replaced by one whose intercept is wrong by 0.2."""
+    from bayes_cmvt import sampling
+
+    honest = sampling.sample
+
+    def sample(cohort, *, engine, **options):
+        fit = honest(cohort, engine="gibbs", **options)
+        if engine == "nuts":
+            fit["posterior"]["intercept"] += 0.2
+        return fit
+
+    monkeypatch.setattr(sampling, "sample", sample)
+    result = invoke(
+        "sample", "small.toml", "--data", "small.csv", "--check-engines", "--out", "run"
+    )
+    assert result.exit_code == 3
+    assert "Gibbs and NUTS DISAGREE" in result.stdout
+    assert "the engines disagree" in result.stdout
+    record = json.loads((place / "run" / "run.json").read_text())
+    assert "the engines disagree" in record["diagnostics"]["problems"][0]
+
+
+def test_sampling_until_enough_says_what_it_did(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bayes_cmvt import sampling
+
+    monkeypatch.setitem(sampling.DEFAULT_DRAWS, "gibbs", 50)
+    result = invoke("sample", "small.toml", "--data", "small.csv", "--draws", "auto")
+    assert result.exit_code == 0, result.stderr
+    lengths = json.loads((place / "runs" / "small" / "run.json").read_text())["settings"]["lengths"]
+    assert f"4 chains x {lengths[-1]} draws" in result.stdout
+    assert f"{', '.join(map(str, lengths[:-1]))} were too few" in result.stdout
 
 
 def test_predict_prints_csv_on_standard_output(run: Path) -> None:
@@ -316,6 +369,8 @@ BAD: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "zero draws": (lambda f: None, [*SAMPLE, "--draws", "0"], "draws: found 0"),
     "huge draws": (lambda f: None, [*SAMPLE, "--draws", "9" * 30], "draws: found 9"),
     "unknown engine": (lambda f: None, [*SAMPLE, "--engine", "hmc"], 'engine: found "hmc"'),
+    "misspelt engine": (lambda f: None, [*SAMPLE, "--engine", "gibs"], 'did you mean "gibbs"'),
+    "draws are no number": (lambda f: None, [*SAMPLE, "--draws", "many"], "draws: found 'many'"),
     "interval in per cent": (lambda f: None, [*SAMPLE, "--interval", "95"], "between 0 and 1"),
     "no cores": (lambda f: None, [*SAMPLE, "--cores", "0"], "--cores: found 0"),
     "unknown option": (lambda f: None, [*SAMPLE, "--drwas", "9"], "--drwas"),
@@ -351,9 +406,22 @@ BAD: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_ends_with_one_message_and_writes_nothing(place: Path, case: str) -> None:
-    prepare, arguments, text = BAD[case]
+def with_engines(arguments: list[str]) -> list[list[str]]:
+    """The command with either engine, where it samples and names none."""
+    if arguments[0] != "sample" or "--engine" in arguments:
+        return [arguments]
+    return [[*arguments, "--engine", engine] for engine in ("gibbs", "nuts")]
+
+
+@pytest.mark.parametrize(
+    ("case", "arguments"),
+    [(case, arguments) for case, bad in BAD.items() for arguments in with_engines(bad[1])],
+)
+def test_bad_input_ends_with_one_message_and_writes_nothing(
+    place: Path, case: str, arguments: list[str]
+) -> None:
+    """The same errors with either engine, in the same words."""
+    prepare, _, text = BAD[case]
     prepare(place)
     before = contents(place)
     result = invoke(*arguments)
@@ -415,10 +483,14 @@ def test_a_file_size_limit_writes_nothing(place: Path) -> None:
     assert contents(place) == before
 
 
-def test_interruption_leaves_nothing_and_status_is_130(place: Path) -> None:
+@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
+def test_interruption_leaves_nothing_and_status_is_130(place: Path, engine: str) -> None:
     before = contents(place)
-    long = [*SAMPLE[:4], "--draws", "400000", "--warmup", "400000", "--chains", "2"]
-    process = command(*long, cwd=place)
+    long = [*SAMPLE[:4], "--draws", "1000000", "--warmup", "1000000", "--engine", engine]
+    # whoever starts the tests in the background has them ignore the signal
+    process = command(
+        *long, cwd=place, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     time.sleep(12)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
@@ -558,7 +630,7 @@ def test_a_large_file_announces_its_expected_time(
     data["y"] = rng.integers(0, 2, n)
     data.to_parquet(place / "large.parquet")
     assert invoke("init", "large.parquet", "--outcome", "y", "--out", "l.toml").exit_code == 0
-    result = invoke("sample", "l.toml", "--data", "large.parquet")
+    result = invoke("sample", "l.toml", "--data", "large.parquet", "--engine", "nuts")
     assert result.exit_code == 130
     assert re.search(
         r"expected time about [\d.]+ (min|h) \(45,000 patients, 20 columns", result.stderr

@@ -10,11 +10,12 @@ from bayes_cmvt.diagnostics import diagnostics, monte_carlo_error, verdict
 
 
 def replaced(fit: xr.DataTree, group: str, **arrays: np.ndarray) -> xr.DataTree:
-    """The fit with some arrays exchanged."""
+    """The fit with some arrays exchanged, or added as scalars of each draw."""
     changed = fit.copy()
     dataset = changed[group].to_dataset()
     for name, values in arrays.items():
-        dataset[name] = (dataset[name].dims, values)
+        dims = dataset[name].dims if name in dataset else ("chain", "draw")
+        dataset[name] = (dims, values)
     changed[group] = xr.DataTree(dataset)
     return changed
 

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from arviz_base import from_dict
 from scipy.special import expit
 
 import bayes_cmvt as bc
-from bayes_cmvt import sampling
+from bayes_cmvt import nuts, sampling
 from bayes_cmvt.cohort import Cohort
+from bayes_cmvt.diagnostics import draws_needed
 from bayes_cmvt.sampling import SamplerSettings, expected_seconds
 from bayes_cmvt.study import parse_study
 
@@ -50,14 +52,16 @@ def simulated(n: int = 300, seed: int = 0) -> pd.DataFrame:
     return data
 
 
-def fitted(data: pd.DataFrame, prior: str = "", toml: str = STUDY, **options: int) -> xr.DataTree:
+def fitted(
+    data: pd.DataFrame, prior: str = "", toml: str = STUDY, **options: int | str
+) -> xr.DataTree:
     cohort = bc.load_cohort(parse_study(toml.format(prior=prior)), data)
     return bc.sample(cohort, **({"seed": 5, "warmup": 500, "draws": 1000} | options))
 
 
-@pytest.fixture(scope="module")
-def truth_fit() -> xr.DataTree:
-    return fitted(simulated())
+@pytest.fixture(scope="module", params=["gibbs", "nuts"])
+def truth_fit(request: pytest.FixtureRequest) -> xr.DataTree:
+    return fitted(simulated(), engine=request.param)
 
 
 def test_truth_is_inside_its_interval(truth_fit: xr.DataTree) -> None:
@@ -94,9 +98,10 @@ def test_rows_levels_and_units_do_not_matter(truth_fit: xr.DataTree) -> None:
     assert list(theirs["term"])[-2:] == ["group[mild]", "group[grave]"]
 
 
-def test_same_seed_gives_the_same_draws_on_any_number_of_cores() -> None:
+@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
+def test_same_seed_gives_the_same_draws_on_any_number_of_cores(engine: str) -> None:
     data = simulated(80)
-    short = {"warmup": 100, "draws": 50, "chains": 3}
+    short = {"warmup": 100, "draws": 50, "chains": 3, "engine": engine}
     one, two = fitted(data, cores=1, **short), fitted(data, cores=2, **short)
     for group in ("posterior", "prior", "posterior_predictive", "log_likelihood"):
         xr.testing.assert_identical(
@@ -180,22 +185,82 @@ def test_divergences_repeat_the_run_once_with_smaller_steps(
 ) -> None:
     """The first attempt is made to report divergences; the second is what is kept."""
     targets = []
-    honest = sampling._nuts
+    honest = nuts._nuts
 
-    def with_divergences(compiled, settings, target, seed, cores, report, *, attempt):
+    def with_divergences(compiled, length, target, seed, report, *, attempt):
         targets.append(target)
-        tree = honest(compiled, settings, target, seed, cores, report, attempt=attempt)
+        tree = honest(compiled, length, target, seed, report, attempt=attempt)
         if attempt == 1:
             tree["sample_stats"]["diverging"][0, :3] = True
         return tree
 
-    monkeypatch.setattr(sampling, "_nuts", with_divergences)
-    fit = fitted(simulated(80), warmup=200, draws=60)
+    monkeypatch.setattr(nuts, "_nuts", with_divergences)
+    fit = fitted(simulated(80), warmup=200, draws=60, engine="nuts")
     settings = json.loads(fit.attrs["settings"])
     assert targets == [0.99, 0.995]
     assert settings["repeated"] is True
     assert settings["target_accept_used"] == 0.995
     assert settings["divergences_before_repeat"] >= 3
+
+
+def test_a_run_in_parts_draws_what_one_run_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``draws="auto"`` that had to go on holds the draws of a run of that length."""
+    data = simulated(80)
+    monkeypatch.setitem(sampling.DEFAULT_DRAWS, "gibbs", 60)
+    extended = fitted(data, warmup=100, draws="auto")
+    lengths = json.loads(extended.attrs["settings"])["lengths"]
+    assert lengths[0] == 60
+    assert len(lengths) > 1
+    assert bc.verdict(extended).trusted
+    whole = fitted(data, warmup=100, draws=lengths[-1])
+    for name in ("intercept", "beta", "tau", "slab", "lambda"):
+        np.testing.assert_array_equal(extended["posterior"][name], whole["posterior"][name])
+
+
+def test_sampling_until_enough_gives_up_at_a_stated_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sampling.DEFAULT_DRAWS, "gibbs", 20)
+    monkeypatch.setitem(sampling.LONGEST, "gibbs", 50)
+    fit = fitted(simulated(80), warmup=50, draws="auto")
+    assert json.loads(fit.attrs["settings"])["lengths"] == [20, 50]
+    assert not bc.verdict(fit).trusted
+
+
+def test_stopping_looks_at_rhat_and_effective_size_alone() -> None:
+    """Shifted and rescaled draws of the same ranks stop at the same length."""
+    rng = np.random.default_rng(0)
+    beta = rng.normal(size=(4, 200, 3))
+    changed = {"beta": 100 - 7 * beta, "lambda": np.zeros((4, 200, 3))}
+    assert draws_needed({"beta": beta}) == draws_needed(changed) == 200
+    slow = rng.normal(size=(4, 200, 1)).cumsum(axis=1)
+    assert draws_needed({"beta": slow}) >= 400
+
+
+def test_nuts_until_enough_starts_again_with_fresh_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A longer run replaces a short one; its seeds are others."""
+    lengths, states = [], []
+
+    def short(compiled, length, target, seed, report, *, attempt):
+        lengths.append(length.draws)
+        states.append(int(seed.generate_state(1)[0]))
+        rng = np.random.default_rng(seed)
+        shape = (length.chains, length.draws)
+        enough = length.draws > 400
+        walk = rng.normal(size=shape) if enough else rng.normal(size=shape).cumsum(axis=1)
+        posterior = {"intercept": walk, "beta": rng.normal(size=(*shape, 4))}
+        return from_dict({"posterior": posterior, "sample_stats": {"diverging": walk > np.inf}})
+
+    monkeypatch.setattr(nuts, "_nuts", short)
+    monkeypatch.setattr(nuts, "compile_nuts", lambda *_: None)
+    monkeypatch.setitem(sampling.DEFAULT_DRAWS, "nuts", 200)
+    fit = fitted(simulated(80), prior='[prior]\nfamily = "normal"', draws="auto", engine="nuts")
+    assert json.loads(fit.attrs["settings"])["lengths"] == lengths
+    assert lengths[0] == 200
+    assert lengths[-1] > 400
+    assert len(set(states)) == len(states)
 
 
 @pytest.mark.parametrize(
@@ -209,15 +274,17 @@ def test_divergences_repeat_the_run_once_with_smaller_steps(
         ({"seed": 2**70}, "seed: found"),
         ({"target_accept": 1.0}, r"target acceptance: found 1\.0"),
         ({"target_accept": float("nan")}, "target acceptance: found nan"),
-        ({"engine": "hmc"}, 'engine: found "hmc"; allowed: "nuts"'),
+        ({"engine": "hmc"}, 'engine: found "hmc"; allowed: "gibbs", "nuts"'),
+        ({"draws": "many"}, "draws: found 'many'; allowed: a whole number from 4 to 1000000 or"),
         ({"draws": 10**6, "chains": 64}, "chains x draws"),
     ],
 )
+@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
 def test_impossible_settings_are_refused(
-    pep_cohort: Cohort, changes: dict[str, object], text: str
+    pep_cohort: Cohort, changes: dict[str, object], text: str, engine: str
 ) -> None:
     with pytest.raises(bc.OptionError, match=text):
-        bc.sample(pep_cohort, **changes)  # type: ignore[arg-type]
+        bc.sample(pep_cohort, **({"engine": engine} | changes))  # type: ignore[arg-type]
 
 
 def test_all_impossible_settings_are_named_at_once(pep_cohort: Cohort) -> None:
@@ -227,11 +294,14 @@ def test_all_impossible_settings_are_named_at_once(pep_cohort: Cohort) -> None:
 
 
 def test_expected_time_grows_with_patients_draws_and_care() -> None:
-    short = SamplerSettings(draws=500, warmup=500, target_accept=0.9)
-    small, large = (expected_seconds(n, 26, short, cores=2) for n in (300, 45_000))
-    assert large > 20 * small
-    default = expected_seconds(45_000, 26, SamplerSettings(), cores=2)
-    assert default > 3 * large
+    for engine in ("gibbs", "nuts"):
+        short = SamplerSettings(engine=engine, draws=500, warmup=500, target_accept=0.9)
+        small, large = (expected_seconds(n, 26, short, cores=2) for n in (300, 45_000))
+        assert large > 20 * small
+        default = expected_seconds(45_000, 26, SamplerSettings(engine=engine), cores=2)
+        assert default > 3 * large
+    rare = expected_seconds(45_000, 26, SamplerSettings(), cores=2, events=100)
+    assert rare > 2 * expected_seconds(45_000, 26, SamplerSettings(), cores=2)
 
 
 def test_arviz_takes_a_fit_as_it_is(truth_fit: xr.DataTree) -> None:
