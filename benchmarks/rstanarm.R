@@ -16,17 +16,10 @@ core <- sum(rstan::get_elapsed_time(fit$stanfit))
 draws <- as.array(fit$stanfit)
 bulk <- function(name) posterior::ess_bulk(draws[, , name])
 beta <- sapply(colnames(z), bulk)
-tau <- grep("^global|^aux", dimnames(draws)[[3]], value = TRUE)
-log_tau <- NA
-parameters <- rstan::extract(fit$stanfit, permuted = FALSE, pars = "global")
-if (dim(parameters)[3] >= 2) {
-  # rstanarm: tau = |N(0, 1)| * sqrt(InvGamma) * scale
-  log_tau <- posterior::ess_bulk(log(abs(parameters[, , 1])) + 0.5 * log(parameters[, , 2]))
-}
 rhat <- max(sapply(colnames(z), function(name) posterior::rhat(draws[, , name])))
+# rstanarm keeps no draws of tau
 cat(sprintf(
-  '{"compile": 0, "wall": %.2f, "core": %.2f, "min_ess": %.1f, "median_ess": %.1f, %s, %s}\n',
-  core, core, min(beta) / core, median(beta) / core,
-  sprintf('"log_tau_ess": %s', ifelse(is.na(log_tau), "NaN", sprintf("%.1f", log_tau / core))),
-  sprintf('"max_rhat": %.4f, "repeated": 0', rhat)
+  '{"compile": 0, "wall": %.2f, "core": %.2f, "min_ess": %.1f, "median_ess": %.1f, ',
+  core, core, min(beta) / core, median(beta) / core
 ))
+cat(sprintf('"log_tau_ess": NaN, "max_rhat": %.4f, "repeated": 0}\n', rhat))
