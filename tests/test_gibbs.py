@@ -1340,3 +1340,55 @@ def test_the_series_accepts_at_least_what_it_accepts_unseen() -> None:
     x = np.concatenate([np.geomspace(1e-3, gibbs.TRUNCATION, 400), np.linspace(0.6400001, 9, 400)])
     least = min(1 - gibbs.series_ratio(1, value) for value in x)
     assert gibbs.SERIES_AT_LEAST < least < 0.995
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_common_factor_has_the_joint_density_along_its_ray(seed: int) -> None:
+    """Likelihood of fβ, normal priors of fβ, and f to the number of coefficients."""
+    rng = np.random.default_rng(seed)
+    matrix = np.column_stack([np.ones(30), rng.normal(size=(30, 3))])
+    outcome = rng.integers(0, 2, 30)
+    theta, mean, sd = rng.normal(size=4), rng.normal(size=4), rng.uniform(0.3, 2, 4)
+    pull = float(np.sum(theta[1:] * mean[1:] / sd[1:] ** 2))
+    precision = float(np.sum((theta[1:] / sd[1:]) ** 2))
+    effects = matrix[:, 1:] @ theta[1:]
+    given = gibbs.ScaleGiven(theta[0], effects, outcome - 0.5, pull, precision, 3)
+
+    def joint(log_factor: float) -> float:
+        moved = theta * np.array([1, *[math.exp(log_factor)] * 3])
+        risk = special.expit(matrix @ moved)
+        prior = stats.norm.logpdf(moved[1:], mean[1:], sd[1:]).sum()
+        return float(stats.bernoulli.logpmf(outcome, risk).sum() + prior + 3 * log_factor)
+
+    at = np.linspace(-2, 1.5, 9)
+    ours = np.array([gibbs.log_scale_density(value, given) for value in at])
+    theirs = np.array([joint(value) for value in at])
+    np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_common_factor_leaves_the_posterior_of_one_coefficient_invariant() -> None:
+    """Exact draws of β (α known, prior with a mean), one step each: they still follow the law."""
+    rng = np.random.default_rng(8)
+    x, outcome = rng.normal(size=25), rng.integers(0, 2, 25)
+    rows = gibbs.Rows(np.column_stack([np.ones(25), x]), outcome - 0.5, np.zeros(2))
+    prior = gibbs.Prior(
+        np.array([0.0, 0.6]), np.array([1.0, 0.9]), np.zeros(0, dtype=np.int64), gibbs.NORMAL,
+        1.0, 1.0, 1.0, 1.0, 1.0, 0.0,
+    )  # fmt: skip
+    grid = np.linspace(-4, 5, 20_001)
+    density = np.exp(
+        stats.bernoulli.logpmf(outcome, special.expit(0.3 + grid[:, None] * x)).sum(axis=1)
+        + stats.norm.logpdf(grid, 0.6, 0.9)
+    )
+    share = cumulative_trapezoid(density, grid, initial=0)
+    share /= share[-1]
+    # the factor is positive: the law is that of |β| given its sign, and the sign stays
+    start = np.interp(rng.random(20_000), share, grid)
+    moved = []
+    for beta in start:
+        theta = np.array([0.3, beta])
+        gibbs.scale_coefficients(rng, rows, prior, prior.sd, theta)
+        moved.append(theta[1])
+    assert (np.sign(moved) == np.sign(start)).all()
+    assert stats.kstest(moved, lambda value: np.interp(value, grid, share)).pvalue > 1e-3
+    assert np.mean(np.abs(np.array(moved) - start)) > 0.1
