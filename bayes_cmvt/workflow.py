@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
@@ -174,7 +175,8 @@ def sample_study(request: SampleRequest, *, say: Say, report: Report | None = No
 
 
 def _import_table_libraries() -> None:
-    import h5netcdf  # noqa: F401
+    for name in ("arviz_base", "arviz_stats", "h5netcdf"):
+        import_module(name)
 
 
 def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
@@ -218,17 +220,17 @@ def _results(
 ) -> SampleResult:
     from bayes_cmvt import crossvalidation, diagnostics, estimates, prediction
 
-    with ThreadPoolExecutor(2) as beside:
-        diagnosing = beside.submit(diagnostics.diagnostics, fit, ci_prob)
+    with ThreadPoolExecutor(1) as beside:
+        # quantiles of large arrays leave Python's lock alone; all else would fight over it
         predicting = beside.submit(prediction.predictions, fit, cohort, ci_prob=ci_prob)
-        loo = crossvalidation.leave_one_out(fit)
-        prior = estimates.prior_odds_ratios(fit, ci_prob=ci_prob)
-        diagnosed, predictions = diagnosing.result(), predicting.result()
+        diagnosed = diagnostics.diagnostics(fit, ci_prob)
+        predictions = predicting.result()
+    loo = crossvalidation.leave_one_out(fit)
     leverage = extreme_leverage(cohort, design)
     tables = {
         "coefficients": estimates.coefficients(fit, ci_prob=ci_prob, diagnosed=diagnosed),
         "predictions": predictions,
-        "prior": prior,
+        "prior": estimates.prior_odds_ratios(fit, ci_prob=ci_prob),
         "diagnostics": diagnosed,
         "loo": loo.patients,
         "table_one": table_one(cohort),
