@@ -17,8 +17,9 @@ test: check
 	$(BIN)/python -m coverage run -m pytest -m "not slow"
 	$(BIN)/python -m coverage report
 
+# property tests look for new counterexamples here; in `make test` they repeat the same examples
 test-all: check
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest --hypothesis-profile=search
 	$(BIN)/python -m coverage report
 
 check: $(READY)

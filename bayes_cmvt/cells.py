@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayes_cmvt.numerals import MISSING_TOKENS, normalise_text
+from bayes_cmvt.numerals import MISSING_TOKENS
+from bayes_cmvt.plaintext import normalise_text
 from bayes_cmvt.schema import Level, level_key, level_text
 
 WRITTEN_OTHERWISE = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bayes_cmvt.cells import LevelColumn, match_levels, missing_cells, shown_cell
 from bayes_cmvt.errors import DataError, OptionError, nearest, quoted
-from bayes_cmvt.numerals import NumberColumn, normalise_text, parse_numbers, printable
+from bayes_cmvt.numerals import NumberColumn, parse_numbers
+from bayes_cmvt.plaintext import normalise_text, printable
 from bayes_cmvt.readers import SourceTable, name_notes, read_table
 from bayes_cmvt.schema import Continuous, Level, LevelPredictor
 from bayes_cmvt.study import AnyPredictor, Study, data_path, level_text, shipped_studies

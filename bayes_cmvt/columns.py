@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayes_cmvt.cells import missing_cells, shown_cell
-from bayes_cmvt.numerals import NumberColumn, normalise_text, parse_numbers
+from bayes_cmvt.numerals import NumberColumn, parse_numbers
+from bayes_cmvt.plaintext import normalise_text
 from bayes_cmvt.readers import SourceTable
 from bayes_cmvt.schema import Level, level_text
 

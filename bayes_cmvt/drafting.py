@@ -15,7 +15,7 @@ import tomli_w
 
 from bayes_cmvt.errors import DataError, StudyError
 from bayes_cmvt.guessing import LONGEST_REASON, Entry, Guesses, guess_study
-from bayes_cmvt.numerals import printable
+from bayes_cmvt.plaintext import printable
 from bayes_cmvt.readers import SourceTable
 from bayes_cmvt.study import parse_study
 

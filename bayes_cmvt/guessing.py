@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from bayes_cmvt.cells import match_levels, shown_cell
 from bayes_cmvt.columns import Column, in_order, outward_range, rank, read_column
 from bayes_cmvt.errors import DataError, nearest, quoted
-from bayes_cmvt.numerals import normalise_text, printable
+from bayes_cmvt.plaintext import normalise_text, printable
 from bayes_cmvt.readers import SourceTable
 from bayes_cmvt.redundancy import redundant_predictors
 from bayes_cmvt.schema import (

@@ -27,7 +27,7 @@ import pandas as pd
 
 from bayes_cmvt.decoding import DecodingError, decode_text
 from bayes_cmvt.errors import DataError, nearest, quoted
-from bayes_cmvt.numerals import normalise_text, printable
+from bayes_cmvt.plaintext import normalise_text, printable
 
 LARGEST_FILE = 2 * 1024**3
 

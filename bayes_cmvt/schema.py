@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from bayes_cmvt.plaintext import normalise_text
+
 Level = int | float | str
 MAX_WHOLE_NUMBER = 1_000_000_000
 PRINTED_NUMBER = re.compile(r"[<>≤≥]?\s?[-−]?[0-9]+(\.[0-9]+)?")
@@ -135,7 +137,10 @@ def _printed(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_printable)]
 Lines = Annotated[str, AfterValidator(_printable_lines)]
-Name = Annotated[str, AfterValidator(_printable), AfterValidator(_not_blank)]
+# column names are normalised as those of the data are, or a no-break space would never match
+Name = Annotated[
+    str, AfterValidator(_printable), AfterValidator(_not_blank), AfterValidator(normalise_text)
+]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0)]
 Probability = Annotated[float, Field(gt=0, lt=1)]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 import xarray as xr
+from hypothesis import settings
 
 import bayes_cmvt as bc
 from bayes_cmvt.cohort import Cohort
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

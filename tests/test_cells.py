@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_cmvt.cells import match_levels, missing_cells, shown_cell
-from bayes_cmvt.numerals import MISSING_TOKENS, normalise_text
+from bayes_cmvt.numerals import MISSING_TOKENS
+from bayes_cmvt.plaintext import normalise_text
 from bayes_cmvt.schema import level_key
 
 

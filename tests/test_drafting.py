@@ -13,6 +13,7 @@ from bayes_cmvt.design import learn_design
 from bayes_cmvt.drafting import draft_study, study_name
 from bayes_cmvt.errors import DataError
 from bayes_cmvt.guessing import guess_study
+from bayes_cmvt.plaintext import normalise_text
 from bayes_cmvt.readers import SourceTable, read_table
 from bayes_cmvt.study import parse_study, shipped_studies
 
@@ -344,7 +345,8 @@ def test_ranges_enclose_what_was_observed_and_little_more(one, other):
 
 # anything -----------------------------------------------------------------------------------------
 
-names = st.text(max_size=6) | st.sampled_from(
+# as the readers and `load_cohort` give them
+names = st.text(max_size=6).map(normalise_text) | st.sampled_from(
     ['a"b', "a\\b", "a\nb = 1", "年龄", "id", "a[x]", "#"]
 )
 words = st.sampled_from(["x", "y ", 'q"', "b\\", "中", "", "NA", "\n", "\u2028", "1", "0", "2,5"])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_cmvt.numerals import normalise_text, parse_numbers, printable
+from bayes_cmvt.numerals import parse_numbers
+from bayes_cmvt.plaintext import normalise_text, printable
 
 SWAPPED = str.maketrans(",.", ".,")
 REMEDY = 'set decimal = "," or decimal = "." under [data] of the study file'

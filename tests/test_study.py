@@ -647,6 +647,11 @@ def test_a_column_has_a_name_without_blanks_around(column):
     assert ("is blank; give a name" in said) or ("begins or ends with a blank" in said)
 
 
+@pytest.mark.parametrize("column", ["blood\u00a0loss", "blood\u3000loss"])
+def test_a_column_is_named_as_the_data_name_it(column):
+    assert parse_study(study_text(predictor(column))).predictors[0].name == "blood loss"
+
+
 def test_sections_must_be_tables():
     assert problem("outcome = 5\n" + HEADING + X) == (
         "[outcome]: found 5; write it as a table of keys"
