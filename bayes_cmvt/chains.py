@@ -79,7 +79,9 @@ def gibbs_problem(
     centred = outcome.astype(np.float64) - 0.5
     if independent is None:
         independent = rare_outcome(float(outcome.mean()))
-    rows = gibbs.Rows(columns, centred, columns.T @ centred)
+    # without BLAS: the last bit of its product depends on how many threads share it
+    score = np.einsum("ij,i->j", columns, centred)
+    rows = gibbs.Rows(columns, centred, score)
     return Problem(rows, level_groups(rows), kernel_prior(prior), independent)
 
 

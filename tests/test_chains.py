@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import bayes_cmvt as bc
 from bayes_cmvt import chains, gibbs
@@ -54,6 +55,18 @@ def test_a_step_of_a_group_changes_its_own_log_odds_alone() -> None:
 def test_the_independence_step_is_on_below_two_per_cent(events: int, expected: bool) -> None:
     problem, _ = started(n=100, events=events)
     assert problem.independent is expected
+
+
+def test_the_problem_does_not_depend_on_how_many_threads_blas_has() -> None:
+    """So many patients that a product is shared between threads, and rounds by their number."""
+    matrix = np.random.default_rng(0).normal(size=(45_000, 26))
+    cohort = numeric_cohort(matrix, 15_000)
+    prior = numeric_prior(learn_design(cohort), n=45_000, events=15_000)
+    scores = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads):
+            scores.append(chains.gibbs_problem(matrix, cohort.outcome, prior).rows.score)
+    np.testing.assert_array_equal(*scores)
 
 
 def test_chains_start_apart() -> None:
