@@ -7,9 +7,9 @@ Ctrl-C is heard; where the stretches end does not change the draws.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -20,6 +20,7 @@ from bayes_cmvt import gibbs
 from bayes_cmvt.posterior import Draws
 from bayes_cmvt.priors import INTERCEPT_DF, CoefficientPrior, prior_draws
 from bayes_cmvt.progress import Report, SamplingState
+from bayes_cmvt.threads import side_by_side
 
 # Below this share of the rarer outcome the independence step is on: docs/decisions/0006.
 RARE_SHARE = 0.02
@@ -201,27 +202,13 @@ def advance_chains(
     KeyboardInterrupt
         Within a fraction of a second of Ctrl-C; the chains are then of no further use.
     """
-    import scipy.linalg  # noqa: F401 - brings the BLAS of the kernel, whose threads are limited
-    from threadpoolctl import threadpool_limits
 
-    stopped = Event()
-    with (
-        # the last bit of a product depends on how many threads share it
-        threadpool_limits(limits=1),
-        ThreadPoolExecutor(max_workers=max(1, min(cores, len(chains)))) as pool,
-    ):
-        running = [pool.submit(_advance, chain, problem, until, stopped) for chain in chains]
-        try:
-            while wait(running, timeout=0.1).not_done:
-                if report is not None and any(chain.finished for chain in chains):
-                    report(_progress(chains, until))
-        except BaseException:
-            stopped.set()
-            for future in running:
-                future.cancel()
-            raise
-        for future in running:
-            future.result()
+    def watch() -> None:
+        if report is not None and any(chain.finished for chain in chains):
+            report(_progress(chains, until))
+
+    tasks = [functools.partial(_advance, chain, problem, until) for chain in chains]
+    side_by_side(tasks, threads=max(1, cores), watch=watch)
 
 
 def _advance(chain: Chain, problem: Problem, until: int, stopped: Event) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ from bayes_cmvt.chains import Problem, gibbs_problem
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.priors import INTERCEPT_DF, CoefficientPrior, prior_draws
 from bayes_cmvt.progress import Report, SamplingState
+from bayes_cmvt.threads import side_by_side
 
 PATIENTS, COLUMNS = 10, 3
 SWEEPS = 5
@@ -283,30 +283,20 @@ def _all_moved(
     variant: Variant, setting: Setting, streams: Sequence[_Stream], count: Callable[[int], None]
 ) -> States:
     """Make the replicates, several streams at a time; Ctrl-C is heard between two of them."""
-    import scipy.linalg  # noqa: F401 - brings the BLAS of the kernel, whose threads are limited
-    from threadpoolctl import threadpool_limits
 
     @functools.cache  # most outcomes recur
     def problem(outcome: bytes) -> Problem:
         found = np.frombuffer(outcome, dtype=np.int8)
         return gibbs_problem(setting.matrix, found, variant.prior, independent=variant.independent)
 
-    stopped = Event()
-    with threadpool_limits(limits=1), ThreadPoolExecutor(setting.workers) as pool:
-        running = [
-            pool.submit(_moved, variant.prior, setting, stream, problem, stopped)
-            for stream in streams
-        ]
-        try:
-            while wait(running, timeout=0.1).not_done:
-                if finished := sum(stream.finished for stream in streams):
-                    count(finished)
-        except BaseException:
-            stopped.set()
-            for future in running:
-                future.cancel()
-            raise
-    parts = [future.result() for future in running]
+    def watch() -> None:
+        if finished := sum(stream.finished for stream in streams):
+            count(finished)
+
+    tasks = [
+        functools.partial(_moved, variant.prior, setting, stream, problem) for stream in streams
+    ]
+    parts = side_by_side(tasks, threads=setting.workers, watch=watch)
     return States(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
