@@ -173,10 +173,7 @@ def sample(
     from bayes_cmvt.summary import sample_record, sample_text
 
     record = sample_record(result)
-    if as_json:
-        _print_json(record)
-    elif not quiet:
-        print_result(sample_text(record))
+    _show(record, sample_text(record), quiet=quiet, as_json=as_json)
     if not result.verdict.trusted:
         # the summary has said what failed
         _not_trusted(result.verdict.problems if quiet or as_json else ())
@@ -196,10 +193,7 @@ def check(
     from bayes_cmvt.summary import check_record, check_text
 
     result = workflow.check(study, data, missing)
-    if as_json:
-        _print_json(check_record(result))
-    elif not quiet:
-        print_result(check_text(result))
+    _show(check_record(result), check_text(result), quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -308,10 +302,7 @@ def simulate(
     with SamplingProgress(quiet=quiet) as progress:
         result = simulate_invariance(request, say=say, report=progress)
     record = invariance_record(result)
-    if as_json:
-        _print_json(record)
-    elif not quiet:
-        print_result(invariance_text(record))
+    _show(record, invariance_text(record), quiet=quiet, as_json=as_json)
     if result.problems:
         lines = "".join(f"\n  {problem}" for problem in result.problems)
         print_message(f"bayes-cmvt: the sampler fails the proof by invariance{lines}")
@@ -324,6 +315,14 @@ def _whole_number(text: str | None) -> int | str | None:
         return text if text is None else int(text)
     except ValueError:
         return text
+
+
+def _show(record: dict[str, Any], text: str, *, quiet: bool, as_json: bool) -> None:
+    """Print a result as JSON where that is asked for, else as text unless quiet."""
+    if as_json:
+        _print_json(record)
+    elif not quiet:
+        print_result(text)
 
 
 def _print_json(record: object) -> None:

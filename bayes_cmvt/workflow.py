@@ -180,7 +180,6 @@ def _import_table_libraries() -> None:
 
 
 def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
-    from bayes_cmvt.runs import check_destination, leftovers
     from bayes_cmvt.sampling import check_settings
 
     check_settings(request.settings)
@@ -188,7 +187,14 @@ def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
     if request.cores is not None and request.cores < 1:
         msg = f"--cores: found {request.cores}; allowed: 1 or more"
         raise OptionError(msg)
-    check_destination(folder, overwrite=request.overwrite)
+    _check_folder(folder, say, overwrite=request.overwrite)
+
+
+def _check_folder(folder: Path, say: Say, *, overwrite: bool) -> None:
+    """Refuse a run folder that cannot be written, and name what killed runs left beside it."""
+    from bayes_cmvt.runs import check_destination, leftovers
+
+    check_destination(folder, overwrite=overwrite)
     for path in leftovers(folder):
         say(f"{path} was left by a run that was killed; it may be deleted")
 
@@ -482,9 +488,7 @@ def simulate_invariance(
 
     recovery.check_invariance(request.replications, request.seed, recovery.SWEEPS, request.cores)
     folder = request.out or Path("runs") / f"simulate-{request.kind}"
-    runs.check_destination(folder, overwrite=request.overwrite)
-    for path in runs.leftovers(folder):
-        say(f"{path} was left by a run that was killed; it may be deleted")
+    _check_folder(folder, say, overwrite=request.overwrite)
     table = recovery.invariance_test(
         replications=request.replications,
         seed=request.seed,
