@@ -151,13 +151,11 @@ def sample_study(request: SampleRequest, *, say: Say, report: Report | None = No
     fit = sampling.sample(cohort, **settings, cores=request.cores, report=report)
     sampled = time.perf_counter()
     result = _results(cohort, design, fit, request.interval, folder)
+    tabled = time.perf_counter()
+    seconds = {"read": read - started, "sample": sampled - read, "tables": tabled - sampled}
     if request.check_engines:
         result = _with_other_engine(result, request, say, report)
-    seconds = {
-        "read": read - started,
-        "sample": sampled - read,
-        "tables": time.perf_counter() - sampled,
-    }
+        seconds["engines"] = time.perf_counter() - tabled
     run = _run_record(result, {name: round(value, 3) for name, value in seconds.items()})
     runs.write_run(
         folder,

@@ -183,6 +183,7 @@ def test_engines_that_disagree_are_not_trusted(
     assert "the engines disagree" in result.stdout
     record = json.loads((place / "run" / "run.json").read_text())
     assert "the engines disagree" in record["diagnostics"]["problems"][0]
+    assert set(record["seconds"]) == {"read", "sample", "tables", "engines"}
 
 
 def test_sampling_until_enough_says_what_it_did(
