@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -217,16 +217,24 @@ def _nuts(
 
     settings = run.settings
     compiled = nuts.compile_nuts(run.matrix, run.outcome, run.prior, run.design.terms)
-    unused = [seeds]
+    seeds_of_runs = _seeds_of_runs(seeds, root)
 
     def draw(length: int) -> Drawn:
         nuts_length = nuts.NutsLength(
             settings.chains, settings.warmup, length, settings.target_accept, run.cores
         )
-        fresh = unused.pop() if unused else root.spawn(2)
-        return nuts.nuts_twice(compiled, nuts_length, fresh, run.report)
+        return nuts.nuts_twice(compiled, nuts_length, next(seeds_of_runs), run.report)
 
     return draw
+
+
+def _seeds_of_runs(
+    first: list[np.random.SeedSequence], root: np.random.SeedSequence
+) -> Iterator[list[np.random.SeedSequence]]:
+    """Seeds of each run of NUTS, for its two attempts: first those given, then fresh ones."""
+    yield first
+    while True:
+        yield root.spawn(2)
 
 
 def _until_enough(draw: Callable[[int], Drawn], run: _Run) -> tuple[list[int], Drawn]:
