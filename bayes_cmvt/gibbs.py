@@ -759,16 +759,17 @@ def prior_score(rows: Rows, prior: Prior, gram: Matrix) -> Vector:
 @compiled
 def move_groups(
     rng: Generator, rows: Rows, groups: Groups, prior: Prior, sd: Vector, theta: Vector
-) -> None:
+) -> Vector:
     """Change the log-odds of all patients, then of each level, with the weights integrated out.
 
     The weights hold back what concerns rare events or quasi-separated levels; these steps do not.
     Of a level only its own patients change: x is added to their log-odds by β_j, and α is moved so
-    that those of all others stay.
+    that those of all others stay. θ is changed in place; the log-odds Xθ are returned.
     """
-    odds = rows.matrix @ theta
+    log_odds = rows.matrix @ theta
+    odds = np.empty(len(log_odds))
     for i in range(len(odds)):
-        odds[i] = math.exp(odds[i])
+        odds[i] = math.exp(log_odds[i])
     for index in range(len(groups.column)):
         members = groups.member[groups.start[index] : groups.start[index + 1]]
         j, of_alpha, of_beta = groups.column[index], groups.of_alpha[index], groups.of_beta[index]
@@ -788,22 +789,25 @@ def move_groups(
         factor = math.exp(change)
         for member in members:
             odds[member] *= factor
+            log_odds[member] += change
+    return log_odds
 
 
 @compiled
-def scale_coefficients(rng: Generator, rows: Rows, prior: Prior, sd: Vector, theta: Vector) -> None:
+def scale_coefficients(
+    rng: Generator, rows: Rows, prior: Prior, sd: Vector, theta: Vector, log_odds: Vector
+) -> None:
     """Multiply all coefficients by one factor, with the weights integrated out.
 
     A step of the group of positive factors, whose invariant measure gives the term size·log f
-    (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353).
+    (Liu & Sabatti 2000, doi:10.1093/biomet/87.2.353). θ is changed in place; ``log_odds`` are
+    those before.
     """
-    effects = rows.matrix @ theta
-    for i in range(len(effects)):
-        effects[i] -= theta[0]
     pull, precision = 0.0, 0.0
     for j in range(1, len(theta)):
         pull += theta[j] * prior.mean[j] / sd[j] ** 2
         precision += (theta[j] / sd[j]) ** 2
+    effects = shifted(log_odds, -theta[0])
     given = ScaleGiven(theta[0], effects, rows.centred, pull, precision, len(theta) - 1)
     factor = math.exp(slice_scale(rng, 0.0, given, SCALE_WIDTH))
     for j in range(1, len(theta)):
@@ -842,8 +846,8 @@ def sweep(
     mode, accepted = state.mode, False
     if independent:
         theta, mode, accepted = independence_step(rng, rows, prior, sd, theta, mode)
-    move_groups(rng, rows, groups, prior, sd, theta)
-    scale_coefficients(rng, rows, prior, sd, theta)
+    log_odds = move_groups(rng, rows, groups, prior, sd, theta)
+    scale_coefficients(rng, rows, prior, sd, theta, log_odds)
     beta = shrunk_part(prior, theta)
     if prior.family == HORSESHOE:
         products = shifted(log_local, log_tau)

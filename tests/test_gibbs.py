@@ -983,7 +983,8 @@ def test_group_moves_keep_the_exact_posterior_along_their_line(group: int) -> No
 def test_group_moves_change_the_log_odds_of_members_alone(group: int) -> None:
     theta = THETA.copy()
     rng = np.random.default_rng(25)
-    gibbs.move_groups(rng, ROWS, one_group(group), GROUP_PRIOR, GROUP_SD, theta)
+    log_odds = gibbs.move_groups(rng, ROWS, one_group(group), GROUP_PRIOR, GROUP_SD, theta)
+    np.testing.assert_allclose(log_odds, MATRIX @ theta, atol=1e-14)
     change = MATRIX @ (theta - THETA)
     inside = np.isin(np.arange(12), members(group))
     assert abs(change[inside]).min() > 1e-3
@@ -997,7 +998,8 @@ def test_one_call_moves_each_group_from_where_the_last_one_left() -> None:
     rng, again = np.random.default_rng(26), np.random.default_rng(26)
     together, one_by_one = THETA.copy(), THETA.copy()
     for _ in range(100):
-        gibbs.move_groups(rng, ROWS, GROUPS, GROUP_PRIOR, GROUP_SD, together)
+        log_odds = gibbs.move_groups(rng, ROWS, GROUPS, GROUP_PRIOR, GROUP_SD, together)
+        np.testing.assert_allclose(log_odds, MATRIX @ together, atol=1e-13)
         for group in (ALL, RARER):
             gibbs.move_groups(again, ROWS, one_group(group), GROUP_PRIOR, GROUP_SD, one_by_one)
     np.testing.assert_allclose(together, one_by_one, rtol=1e-10)
@@ -1387,7 +1389,7 @@ def test_a_common_factor_leaves_the_posterior_of_one_coefficient_invariant() -> 
     moved = []
     for beta in start:
         theta = np.array([0.3, beta])
-        gibbs.scale_coefficients(rng, rows, prior, prior.sd, theta)
+        gibbs.scale_coefficients(rng, rows, prior, prior.sd, theta, rows.matrix @ theta)
         moved.append(theta[1])
     assert (np.sign(moved) == np.sign(start)).all()
     assert stats.kstest(moved, lambda value: np.interp(value, grid, share)).pvalue > 1e-3
