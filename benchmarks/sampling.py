@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DATA_SETS = ("synth26", "indo_rct")
 COMMAND = [sys.executable, "-c", "from bayes_cmvt.cli import main; main()"]
+THREADS_DRAWS = "20000"
 HEADING = "data      engine      compile   wall   core  ESS/core-s: min β  median β  log τ   R-hat"
 
 
@@ -57,8 +58,10 @@ def core_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def fit_and_measure(name: str, engine: str, target_accept: float, cores: int) -> dict[str, float]:
-    """One fit at the default length; the engine's own part is timed in core-seconds."""
+def fit_and_measure(
+    name: str, engine: str, target_accept: float, cores: int, draws: int | None
+) -> dict[str, float]:
+    """One fit, by default at the default length; the engine's own part is in core-seconds."""
     import arviz_stats as azs
     import numpy as np
 
@@ -84,7 +87,9 @@ def fit_and_measure(name: str, engine: str, target_accept: float, cores: int) ->
         return result
 
     sampling._until_enough = timed
-    fit = bc.sample(cohort, seed=1, target_accept=target_accept, engine=engine, cores=cores)
+    fit = bc.sample(
+        cohort, seed=1, target_accept=target_accept, engine=engine, cores=cores, draws=draws
+    )
     settings = json.loads(fit.attrs["settings"])
     table = diagnostics(fit)
     beta = table[table["quantity"].str.startswith("beta[")]["ess_bulk"]
@@ -151,8 +156,18 @@ def engines_side_by_side() -> None:
 
 
 def threads() -> None:
-    """One thread against two."""
-    one, two = (child("--fit", "synth26", "--cores", str(cores))["wall"] for cores in (1, 2))
+    """One thread against two: long runs in turn, of each the shortest of three.
+
+    A run of two seconds, or a neighbour on the machine, moves their ratio by a third.
+    """
+    walls = [
+        [
+            child("--fit", "synth26", "--cores", cores, "--draws", THREADS_DRAWS)["wall"]
+            for cores in ("1", "2")
+        ]
+        for _ in range(3)
+    ]
+    one, two = (min(column) for column in zip(*walls, strict=True))
     print(f"\nGibbs, 4 chains, one thread {one:.2f} s, two {two:.2f} s: {one / two:.2f} times")
 
 
@@ -178,9 +193,12 @@ def main() -> None:
     parser.add_argument("--engine", choices=("gibbs", "nuts"), default="gibbs")
     parser.add_argument("--target-accept", type=float, default=0.99)
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--draws", type=int)
     options = parser.parse_args()
     if options.fit:
-        figures = fit_and_measure(options.fit, options.engine, options.target_accept, options.cores)
+        figures = fit_and_measure(
+            options.fit, options.engine, options.target_accept, options.cores, options.draws
+        )
         print(json.dumps(figures))
         return
     python = sys.executable
