@@ -7,6 +7,7 @@ The tree::
     │   ├── StudyError        a study file: unreadable, unknown key, contradictory values
     │   ├── DataError         a data file or what is in it: cells, levels, columns
     │   ├── OptionError       an argument or option outside what is allowed
+    │   ├── MetricError       outcomes, risks, weights or a threshold that no metric takes
     │   └── RunError          a run folder: missing, damaged, in the way, not writable
     └── SamplingError         the sampler could not start or did not return all draws
 
@@ -52,6 +53,10 @@ class DataError(InputError):
 
 class OptionError(InputError):
     """An argument or option outside what is allowed."""
+
+
+class MetricError(InputError):
+    """Outcomes, risks, weights or a threshold that a metric cannot take."""
 
 
 class RunError(InputError):

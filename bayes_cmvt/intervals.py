@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -44,7 +46,8 @@ def equal_tailed(draws: ArrayLike, ci_prob: float = 0.95) -> NDArray[np.float64]
     Returns
     -------
     ndarray, shape (3, ...)
-        Linear interpolation between order statistics (Hyndman & Fan type 7).
+        Linear interpolation between order statistics (Hyndman & Fan type 7); where some draws are
+        infinite the order statistics themselves, where one is NaN all limits are.
 
     Examples
     --------
@@ -52,4 +55,8 @@ def equal_tailed(draws: ArrayLike, ci_prob: float = 0.95) -> NDArray[np.float64]
     [1.0, 2.0, 3.0]
     """
     lower, upper = tails(ci_prob)
-    return np.asarray(np.quantile(np.asarray(draws, dtype=float), [lower, 0.5, upper], axis=0))
+    values = np.asarray(draws, dtype=float)
+    # nothing lies halfway to infinity
+    method: Literal["linear", "inverted_cdf"]
+    method = "linear" if np.isfinite(values).all() else "inverted_cdf"
+    return np.asarray(np.quantile(values, [lower, 0.5, upper], axis=0, method=method))
