@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_cmvt import metrics as metrics
     from bayes_cmvt.agreement import engine_agreement as engine_agreement
     from bayes_cmvt.cohort import Cohort as Cohort
     from bayes_cmvt.cohort import flow_table as flow_table
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
     from bayes_cmvt.errors import BayesCmvtError as BayesCmvtError
     from bayes_cmvt.errors import DataError as DataError
     from bayes_cmvt.errors import InputError as InputError
+    from bayes_cmvt.errors import MetricError as MetricError
     from bayes_cmvt.errors import OptionError as OptionError
     from bayes_cmvt.errors import RunError as RunError
     from bayes_cmvt.errors import SamplingError as SamplingError
     from bayes_cmvt.errors import StudyError as StudyError
     from bayes_cmvt.estimates import coefficients as coefficients
     from bayes_cmvt.estimates import prior_odds_ratios as prior_odds_ratios
+    from bayes_cmvt.evaluation import EvaluationSettings as EvaluationSettings
+    from bayes_cmvt.evaluation import decision_curve as decision_curve
+    from bayes_cmvt.evaluation import evaluate as evaluate
     from bayes_cmvt.glossary import define as define
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
@@ -39,20 +44,27 @@ if TYPE_CHECKING:
     from bayes_cmvt.sampling import sample as sample
     from bayes_cmvt.study import Study as Study
     from bayes_cmvt.study import load_study as load_study
+    from bayes_cmvt.updating import update_model as update_model
+
+_SUBPACKAGES = ("metrics",)
 
 _ROOMS = {
     "BayesCmvtError": "errors",
     "Cohort": "cohort",
     "DataError": "errors",
+    "EvaluationSettings": "evaluation",
     "InputError": "errors",
+    "MetricError": "errors",
     "OptionError": "errors",
     "RunError": "errors",
     "SamplingError": "errors",
     "Study": "study",
     "StudyError": "errors",
     "coefficients": "estimates",
+    "decision_curve": "evaluation",
     "define": "glossary",
     "engine_agreement": "agreement",
+    "evaluate": "evaluation",
     "flow_table": "cohort",
     "invariance_test": "recovery",
     "leave_one_out": "crossvalidation",
@@ -63,6 +75,7 @@ _ROOMS = {
     "predictions": "prediction",
     "prior_odds_ratios": "estimates",
     "sample": "sampling",
+    "update_model": "updating",
     "verdict": "diagnostics",
 }
 
@@ -70,30 +83,38 @@ __all__ = [
     "BayesCmvtError",
     "Cohort",
     "DataError",
+    "EvaluationSettings",
     "InputError",
+    "MetricError",
     "OptionError",
     "RunError",
     "SamplingError",
     "Study",
     "StudyError",
     "coefficients",
+    "decision_curve",
     "define",
     "engine_agreement",
+    "evaluate",
     "flow_table",
     "invariance_test",
     "leave_one_out",
     "load_cohort",
     "load_run",
     "load_study",
+    "metrics",
     "predict",
     "predictions",
     "prior_odds_ratios",
     "sample",
+    "update_model",
     "verdict",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return import_module(f"bayes_cmvt.{name}")
     if name not in _ROOMS:
         msg = f"module 'bayes_cmvt' has no attribute {name!r}"
         raise AttributeError(msg)

@@ -207,11 +207,12 @@ def advance_chains(
         if report is not None and any(chain.finished for chain in chains):
             report(_progress(chains, until))
 
-    tasks = [functools.partial(_advance, chain, problem, until) for chain in chains]
+    tasks = [functools.partial(advance_chain, chain, problem, until) for chain in chains]
     side_by_side(tasks, threads=max(1, cores), watch=watch)
 
 
-def _advance(chain: Chain, problem: Problem, until: int, stopped: Event) -> None:
+def advance_chain(chain: Chain, problem: Problem, until: int, stopped: Event) -> None:
+    """Advance one chain in place until it has made so many sweeps, or an event stops it."""
     stretch = FIRST_STRETCH
     while chain.finished < until and not stopped.is_set():
         stretch = min(stretch, until - chain.finished)

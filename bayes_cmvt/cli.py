@@ -233,6 +233,56 @@ def predict(
 
 @app.command()
 @reporting_errors
+def validate(
+    run: RunArgument,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="Other patients (default: those of the run)."),
+    ] = None,
+    missing: MissingOption = None,
+    update: Annotated[
+        bool, typer.Option("--update/--no-update", help="Update the model with --data.")
+    ] = True,
+    power_prior: Annotated[
+        bool, typer.Option("--power-prior/--no-power-prior", help="Among the updates; a minute.")
+    ] = True,
+    folds: Annotated[int, typer.Option("--folds", help="Of the cross-validation.")] = 10,
+    repeats: Annotated[int, typer.Option("--repeats", help="Of the folds; 0: none.")] = 5,
+    splits: Annotated[int, typer.Option("--splits", help="Random 7:3 splits; 0: none.")] = 200,
+    replicates: Annotated[
+        int, typer.Option("--replicates", help="Bootstrap replicates of the patients.")
+    ] = 4000,
+    smoother: Annotated[
+        str, typer.Option("--smoother", help="loess, lowess, spline or isotonic.")
+    ] = "loess",
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    interval: IntervalOption = 0.95,
+    cores: Annotated[
+        int | None, typer.Option("--cores", help="Refits at a time (default: all cores).")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the risks of a run: discrimination, calibration, utility, on its patients or others."""
+    from bayes_cmvt.evaluation import EvaluationSettings
+    from bayes_cmvt.evaluation_summary import validation_record, validation_text
+    from bayes_cmvt.validation import Updating, ValidateRequest, validate_run
+
+    settings = EvaluationSettings(interval, replicates, folds, repeats, splits, smoother, seed)
+    updates = Updating(update, power_prior)
+    request = ValidateRequest(run, settings, data, missing, updates, cores, overwrite=overwrite)
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = validate_run(request, say=say, report=progress)
+    record = validation_record(result)
+    _show(record, validation_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file.")],
     outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="Outcome column.")],

@@ -50,9 +50,12 @@ class SamplingProgress:
     ----------
     quiet : bool
         Show nothing, terminal or not.
+    first : str
+        What is done before anything can be counted.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, first: str = "compiling the model") -> None:
+        self._first = first
         self._shown = not quiet and sys.stderr.isatty()
         self._bar: Progress | None = None
         self._attempt = 0
@@ -61,7 +64,7 @@ class SamplingProgress:
         if self._shown:
             self._bar = _bar()
             self._bar.start()
-            self._bar.add_task("compiling the model", total=None, details="a minute the first time")
+            self._bar.add_task(self._first, total=None, details="")
         return self
 
     def __exit__(
@@ -80,7 +83,8 @@ class SamplingProgress:
         if state.attempt != self._attempt:
             self._attempt = state.attempt
             again = ", with smaller steps" if state.attempt > 1 else ""
-            self._bar.reset(self._bar.task_ids[0], description=f"sampling{again}")
+            verb = "sampling" if state.unit == "draws" else "computing"
+            self._bar.reset(self._bar.task_ids[0], description=f"{verb}{again}")
         self._bar.update(
             self._bar.task_ids[0],
             total=state.total,

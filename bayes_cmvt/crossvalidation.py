@@ -1,13 +1,24 @@
-"""Leave-one-out from the draws: how well the model predicts a patient it has not seen."""
+"""Patients left out: one by one from the draws, in folds and in splits by fitting again."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_cmvt.cohort import Cohort
+from bayes_cmvt.errors import OptionError
+from bayes_cmvt.posterior import prior_of
+from bayes_cmvt.progress import Report
+from bayes_cmvt.refits import RefitLength, development_rows, refit_risks
+
+EXACT = RefitLength(chains=2, warmup=500, draws=3000)
+SPLIT = RefitLength(chains=1, warmup=300, draws=1000)
 
 
 @dataclass(frozen=True)
@@ -23,9 +34,11 @@ class LeaveOneOut:
     good_k : float
         Largest Pareto k̂ that importance sampling supports at this number of draws.
     bad : int
-        Patients above it: their terms are not reliable.
+        Patients above it.
+    refitted : int
+        How many of them have a term from an exact refit; the terms of the others are not reliable.
     patients : DataFrame
-        ``row, elpd, pareto_k``; per patient, private.
+        ``row, elpd, pareto_k, refitted``; per patient, private.
     """
 
     elpd: float
@@ -33,6 +46,7 @@ class LeaveOneOut:
     p_loo: float
     good_k: float
     bad: int
+    refitted: int
     patients: pd.DataFrame
 
 
@@ -50,6 +64,7 @@ def leave_one_out(fit: xr.DataTree) -> LeaveOneOut:
     Returns
     -------
     LeaveOneOut
+        `refit_bad_rows` replaces the terms that importance sampling cannot give.
     """
     import arviz_stats as azs
 
@@ -66,14 +81,82 @@ def leave_one_out(fit: xr.DataTree) -> LeaveOneOut:
         p_loo=float(loo.p),
         good_k=float(loo.good_k),
         bad=int((~(k <= loo.good_k)).sum()),
+        refitted=0,
         patients=pd.DataFrame(
             {
                 "row": draws["patient"].to_numpy(),
                 "elpd": loo.elpd_i.to_numpy(),
                 "pareto_k": k,
+                "refitted": False,
             }
         ),
     )
+
+
+def refit_bad_rows(
+    loo: LeaveOneOut,
+    fit: xr.DataTree,
+    cohort: Cohort,
+    *,
+    seed: int = 2025,
+    cores: int | None = None,
+    report: Report | None = None,
+) -> LeaveOneOut:
+    """Fit again without each patient whose k̂ is too high, and put the exact terms in place.
+
+    The model stays the same to the last constant, the prior's scale included; only the patient's
+    outcome is taken away.
+
+    Parameters
+    ----------
+    loo : LeaveOneOut
+        Of this fit.
+    fit : DataTree
+    cohort : Cohort
+        Whose development rows the fit learnt from.
+    seed : int
+    cores : int, optional
+    report : callable, optional
+
+    Returns
+    -------
+    LeaveOneOut
+        Unchanged where no k̂ is too high.
+    """
+    bad = np.flatnonzero(~(loo.patients["pareto_k"] <= loo.good_k).to_numpy())
+    if not len(bad):
+        return loo
+    rows, prior = development_rows(fit, cohort), prior_of(fit)
+    everyone = np.arange(len(rows.outcome))
+    refits = [
+        rows.refit(np.delete(everyone, i), everyone[i : i + 1], stream, prior=prior)
+        for i, stream in zip(bad, np.random.SeedSequence(seed).spawn(len(bad)), strict=True)
+    ]
+    risk = np.concatenate(refit_risks(refits, length=EXACT, cores=cores, report=report))
+    patients = loo.patients.copy()
+    exact = np.where(rows.outcome[bad] == 1, np.log(risk), np.log1p(-risk))
+    within = float(patients["elpd"].sum()) + loo.p_loo  # of patients who are not left out
+    patients.loc[bad, "elpd"] = exact
+    patients.loc[bad, "refitted"] = True
+    elpd = float(patients["elpd"].sum())
+    return replace(
+        loo,
+        elpd=elpd,
+        se=float(np.sqrt(len(patients) * patients["elpd"].var(ddof=0))),
+        p_loo=within - elpd,
+        refitted=len(bad),
+        patients=patients,
+    )
+
+
+def left_out_risk(loo: LeaveOneOut, outcome: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Risk of each patient by the model that has not seen the patient, shape (patient,).
+
+    Good for scores that are sums over patients (Brier, log score); the AUC of such risks pooled
+    over patients is biased downwards and is never computed from them.
+    """
+    density = np.exp(loo.patients["elpd"].to_numpy())
+    return np.asarray(np.where(outcome == 1, density, 1 - density))
 
 
 def relative_efficiency(log_likelihood: xr.DataArray) -> float:
@@ -87,3 +170,164 @@ def relative_efficiency(log_likelihood: xr.DataArray) -> float:
     step = max(1, values.shape[-1] // 200)
     ess = np.asarray(azs.ess(np.exp(values[..., ::step]), method="mean"))
     return float(min(1.0, np.nanmean(ess) / (values.shape[0] * values.shape[1])))
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Rows (positions) to learn from, rows to predict, and the stream of random numbers for it."""
+
+    learnt: NDArray[np.int64]
+    asked: NDArray[np.int64]
+    seed: np.random.SeedSequence
+
+
+type Refitter = Callable[[Sequence[Partition]], list[NDArray[np.float64]]]
+"""Fits a model again to the rows learnt from, for each partition; returns the risks asked for."""
+
+
+def horseshoe_refitter(
+    fit: xr.DataTree,
+    cohort: Cohort,
+    *,
+    length: RefitLength | None = None,
+    cores: int | None = None,
+    report: Report | None = None,
+) -> Refitter:
+    """How the model of a fit is fitted again: what `out_of_fold` and `split_again` call.
+
+    The prior's scale is derived anew from the rows learnt from, as a study of those rows would.
+    """
+    rows = development_rows(fit, cohort)
+
+    def refit(partitions: Sequence[Partition]) -> list[NDArray[np.float64]]:
+        plans = [rows.refit(one.learnt, one.asked, one.seed) for one in partitions]
+        return refit_risks(plans, length=length, cores=cores, report=report)
+
+    return refit
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Risks of patients by models that have not seen them.
+
+    Attributes
+    ----------
+    risk : ndarray, shape (repeat, patient)
+    fold : ndarray of int, shape (repeat, patient)
+        Which fold of its repeat each patient was in.
+    """
+
+    risk: NDArray[np.float64]
+    fold: NDArray[np.int64]
+
+
+def out_of_fold(
+    refitter: Refitter,
+    outcome: NDArray[np.int8],
+    *,
+    folds: int = 10,
+    repeats: int = 5,
+    seed: int = 2025,
+) -> OutOfFold:
+    """Repeated stratified K-fold: every patient predicted by a model that has not seen the patient.
+
+    Parameters
+    ----------
+    refitter : callable
+        Learns from rows and predicts others, selection and all.
+    outcome : ndarray of {0, 1}, shape (patient,)
+    folds, repeats : int
+        Folds are at most as many as the rarer outcome has patients.
+    seed : int
+
+    Returns
+    -------
+    OutOfFold
+
+    Raises
+    ------
+    OptionError
+        Fewer than 2 folds, 1 repeat or 2 patients of either outcome.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    rarer = int(min(outcome.sum(), len(outcome) - outcome.sum()))
+    if folds < 2 or repeats < 1 or rarer < 2:
+        msg = (
+            f"K-fold: found {folds} folds, {repeats} repeats, {rarer} patients of the rarer "
+            "outcome; allowed: at least 2 folds, 1 repeat and 2 such patients"
+        )
+        raise OptionError(msg)
+    fold = np.empty((repeats, len(outcome)), dtype=np.int64)
+    partitions = []
+    for repeat, root in enumerate(np.random.SeedSequence(seed).spawn(repeats)):
+        shuffle, *streams = root.spawn(1 + min(folds, rarer))
+        splitter = StratifiedKFold(
+            len(streams), shuffle=True, random_state=int(shuffle.generate_state(1)[0])
+        )
+        pairs = splitter.split(np.empty((len(outcome), 1)), outcome)
+        for number, ((learnt, asked), stream) in enumerate(zip(pairs, streams, strict=True)):
+            fold[repeat, asked] = number
+            partitions.append((repeat, Partition(learnt, asked, stream)))
+    risk = np.empty(fold.shape)
+    found = refitter([partition for _, partition in partitions])
+    for (repeat, partition), predicted in zip(partitions, found, strict=True):
+        risk[repeat, partition.asked] = predicted
+    return OutOfFold(risk, fold)
+
+
+def split_again(
+    refitter: Refitter,
+    outcome: NDArray[np.int8],
+    *,
+    share: float = 0.7,
+    splits: int = 200,
+    seed: int = 2025,
+) -> list[tuple[Partition, NDArray[np.float64]]]:
+    """Split the same patients at random again and again, learn from one part, predict the other.
+
+    Simple random splits, as such papers draw them; one that leaves a part without either outcome
+    is drawn again.
+
+    Parameters
+    ----------
+    refitter : callable
+    outcome : ndarray of {0, 1}, shape (patient,)
+    share : float in (0, 1)
+        Of the patients, to learn from.
+    splits : int
+    seed : int
+
+    Returns
+    -------
+    list of (Partition, ndarray)
+        Each split with the risks of its second part.
+
+    Raises
+    ------
+    OptionError
+        A share outside (0, 1), or too few patients of either outcome to be split.
+    """
+    size = round(share * len(outcome))
+    rarer = int(min(outcome.sum(), len(outcome) - outcome.sum()))
+    if not 0 < size < len(outcome) or rarer < 4:
+        msg = (
+            f"splits: found a share of {share:g} of {len(outcome)} patients, {rarer} of the rarer "
+            "outcome; allowed: a share above 0 and below 1, and at least 4 such patients"
+        )
+        raise OptionError(msg)
+    partitions = [
+        _random_split(outcome, size, stream)
+        for stream in np.random.SeedSequence(seed).spawn(splits)
+    ]
+    return list(zip(partitions, refitter(partitions), strict=True))
+
+
+def _random_split(outcome: NDArray[np.int8], size: int, seed: np.random.SeedSequence) -> Partition:
+    shuffle, stream = seed.spawn(2)
+    rng = np.random.default_rng(shuffle)
+    while True:
+        order = rng.permutation(len(outcome))
+        learnt, asked = np.sort(order[:size]), np.sort(order[size:])
+        if all(0 < outcome[part].sum() < len(part) for part in (learnt, asked)):
+            return Partition(learnt, asked, stream)

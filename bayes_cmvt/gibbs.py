@@ -57,7 +57,8 @@ class Rows(NamedTuple):
     Attributes
     ----------
     matrix : ndarray, shape (patient, 1 + coefficient)
-        A column of ones, then the standardised columns.
+        The intercept's column, then the standardised columns. The former holds ones, unless
+        patients of another site take a multiple of their row; no `Groups` are then moved.
     centred : ndarray, shape (patient,)
         κ = y - ½.
     score : ndarray, shape (1 + coefficient,)
@@ -462,7 +463,8 @@ class ScaleGiven(NamedTuple):
 
     Attributes
     ----------
-    intercept : float
+    fixed : ndarray, shape (patient,)
+        Part of the log-odds that the factor leaves alone: the intercept.
     effects : ndarray, shape (patient,)
         x_i'β before the change.
     centred : ndarray, shape (patient,)
@@ -472,7 +474,7 @@ class ScaleGiven(NamedTuple):
         Number of coefficients.
     """
 
-    intercept: float
+    fixed: Vector
     effects: Vector
     centred: Vector
     pull: float
@@ -488,7 +490,7 @@ def log_scale_density(log_factor: float, given: ScaleGiven) -> float:
     total -= 0.5 * given.precision * factor * factor
     factors = 1.0
     for i in range(len(given.effects)):
-        eta = given.intercept + factor * given.effects[i]
+        eta = given.fixed[i] + factor * given.effects[i]
         size = abs(eta)
         total += given.centred[i] * eta - size / 2
         factors *= 1 + math.exp(-size)
@@ -807,8 +809,11 @@ def scale_coefficients(
     for j in range(1, len(theta)):
         pull += theta[j] * prior.mean[j] / sd[j] ** 2
         precision += (theta[j] / sd[j]) ** 2
-    effects = shifted(log_odds, -theta[0])
-    given = ScaleGiven(theta[0], effects, rows.centred, pull, precision, len(theta) - 1)
+    fixed, effects = np.empty(len(log_odds)), np.empty(len(log_odds))
+    for i in range(len(log_odds)):
+        fixed[i] = rows.matrix[i, 0] * theta[0]
+        effects[i] = log_odds[i] - fixed[i]
+    given = ScaleGiven(fixed, effects, rows.centred, pull, precision, len(theta) - 1)
     factor = math.exp(slice_scale(rng, 0.0, given, SCALE_WIDTH))
     for j in range(1, len(theta)):
         theta[j] *= factor

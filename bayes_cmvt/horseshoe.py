@@ -29,6 +29,8 @@ def logistic_model(
     outcome: NDArray[np.int8],
     prior: CoefficientPrior,
     terms: tuple[str, ...],
+    *,
+    weights: NDArray[np.float64] | None = None,
 ) -> pm.Model:
     """State the logistic model of a study in PyMC.
 
@@ -40,6 +42,8 @@ def logistic_model(
     prior : CoefficientPrior
     terms : tuple of str
         Names of the columns.
+    weights : ndarray, shape (patient,), optional
+        Power to which the likelihood of each patient is raised: how many patients each counts for.
 
     Returns
     -------
@@ -51,6 +55,9 @@ def logistic_model(
     if matrix.shape != (len(outcome), len(terms)):
         msg = f"matrix {matrix.shape} does not fit {len(outcome)} outcomes and {len(terms)} terms"
         raise ValueError(msg)
+    if weights is not None and weights.shape != outcome.shape:
+        msg = f"weights {weights.shape} do not fit {len(outcome)} outcomes"
+        raise ValueError(msg)
     coords = {"coefficient": list(terms), "patient": np.arange(len(outcome))}
     with pm.Model(coords=coords) as model:
         columns = pm.Data("matrix", matrix, dims=("patient", "coefficient"))
@@ -58,14 +65,12 @@ def logistic_model(
         intercept = _intercept(prior)
         beta = pm.Deterministic("beta", _coefficients(prior), dims="coefficient")
         # pm.Bernoulli evaluates both branches for every patient: 1.7 times the cost of a gradient
-        pm.CustomDist(
-            "outcome",
-            intercept + columns @ beta,
-            logp=_log_mass,
-            random=_outcomes,
-            observed=events,
-            dims="patient",
-        )
+        log_odds, shown = intercept + columns @ beta, {"observed": events, "dims": "patient"}
+        if weights is None:
+            pm.CustomDist("outcome", log_odds, logp=_log_mass, random=_outcomes, **shown)
+        else:
+            powers = pm.Data("weights", weights, dims="patient")
+            pm.CustomDist("outcome", log_odds, powers, logp=_weighted_log_mass, **shown)
     return model
 
 
@@ -74,6 +79,10 @@ def _log_mass(outcome: Any, log_odds: Any) -> Any:
     import pymc as pm
 
     return -pm.math.log1pexp((1 - 2 * outcome) * log_odds)
+
+
+def _weighted_log_mass(outcome: Any, log_odds: Any, weights: Any) -> Any:
+    return weights * _log_mass(outcome, log_odds)
 
 
 def _outcomes(log_odds: Any, rng: np.random.Generator, size: Any = None) -> Any:

@@ -42,15 +42,22 @@ def compile_nuts(
     outcome: NDArray[np.int8],
     prior: CoefficientPrior,
     terms: tuple[str, ...],
+    *,
+    weights: NDArray[np.float64] | None = None,
 ) -> Any:
-    """Compile the log density and its gradient for nutpie (seconds; cached on disk)."""
+    """Compile the log density and its gradient for nutpie (seconds; cached on disk).
+
+    Compiled with ``weights`` (see `logistic_model`), it takes others with ``with_data(weights=…)``.
+    """
     import nutpie
     import pytensor
 
     # with fast-math a first compilation and one from the cache round differently, and the same
     # seed gives other draws; without it they agree, and the speed is the same
     with pytensor.config.change_flags(numba__fastmath=False):
-        return nutpie.compile_pymc_model(logistic_model(matrix, outcome, prior, terms))
+        return nutpie.compile_pymc_model(
+            logistic_model(matrix, outcome, prior, terms, weights=weights)
+        )
 
 
 def nuts_twice(

@@ -247,6 +247,84 @@ def load_run(path: str | Path) -> xr.DataTree:
     raise RunError(msg)
 
 
+def load_rows(folder: Path) -> pd.DataFrame:
+    """Read the analysed rows of a run back.
+
+    Returns
+    -------
+    DataFrame
+        ``(set)``, ``(outcome)`` and the predictors; index ``row``.
+
+    Raises
+    ------
+    RunError
+        They are missing or damaged.
+    """
+    file = folder / COHORT
+    try:
+        return pd.read_parquet(file)
+    except FileNotFoundError:
+        msg = f"{folder} holds no {COHORT} (a shared copy has none); sample again"
+    except (OSError, ValueError) as error:
+        msg = f"{file} is damaged ({type(error).__name__}); sample again"
+    raise RunError(msg)
+
+
+def load_table(folder: Path, name: str) -> pd.DataFrame | None:
+    """Read a table of a run; None where it is not there yet.
+
+    Raises
+    ------
+    RunError
+        It is damaged.
+    """
+    file = folder / "tables" / f"{name}.csv"
+    try:
+        return pd.read_csv(file, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        msg = f"{file} is damaged ({type(error).__name__}); run its command with --overwrite"
+        raise RunError(msg) from None
+
+
+def add_stage(
+    folder: Path, stage: str, record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+) -> None:
+    """Add the tables of a later command to a run, and write down what they were made from.
+
+    Each file is replaced whole, ``run.json`` last, so that a stage which was cut short is not
+    taken for done. Rows of sets of patients that a new table does not hold are kept.
+
+    Parameters
+    ----------
+    folder : Path
+    stage : str
+        Key under ``stages`` of ``run.json``.
+    record : mapping
+    tables : mapping of str to DataFrame
+        Name without ending to table.
+
+    Raises
+    ------
+    RunError
+        Something could not be written.
+    """
+    run = read_run(folder)
+    for name, table in tables.items():
+        text = _with_other_sets(load_table(folder, name), table).to_csv(index=False)
+        write_text(folder / "tables" / f"{name}.csv", text, overwrite=True)
+    run["stages"] = {**run.get("stages", {}), stage: dict(record)}
+    text = json.dumps(run, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(folder / RUN, text + "\n", overwrite=True)
+
+
+def _with_other_sets(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
+    if old is None or "set" not in new or "row" in new:
+        return new
+    return pd.concat([old[~old["set"].isin(new["set"])], new], ignore_index=True)
+
+
 def read_run(folder: Path) -> dict[str, Any]:
     """Read ``run.json`` of a run folder.
 

@@ -143,6 +143,10 @@ class Study:
         """Return the study with another rule for missing predictor values."""
         return replace(self, rules=self.rules.model_copy(update={"missing": rule}))
 
+    def without_split(self) -> Study:
+        """Return the study with all rows in one set, as for patients of another place or time."""
+        return replace(self, split=None)
+
     def __repr__(self) -> str:
         return protocol(self)
 

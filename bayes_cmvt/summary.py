@@ -235,7 +235,7 @@ def _fit_lines(record: dict[str, Any]) -> list[str]:
     ]
     bad = "all k-hat good"
     if loo["bad_k"]:
-        bad = f"k-hat above {loo['good_k']:.2f} in {loo['bad_k']}: too high (tables/loo.csv)"
+        bad = f"k-hat above {loo['good_k']:.2f} in {loo['bad_k']}: validate fits again without them"
     after = []
     if "m_eff_posterior" in prior:
         after.append(f"effective number: {_median_and_90(prior['m_eff_posterior'])}")

@@ -1348,13 +1348,13 @@ def test_the_series_accepts_at_least_what_it_accepts_unseen() -> None:
 def test_a_common_factor_has_the_joint_density_along_its_ray(seed: int) -> None:
     """Likelihood of fβ, normal priors of fβ, and f to the number of coefficients."""
     rng = np.random.default_rng(seed)
-    matrix = np.column_stack([np.ones(30), rng.normal(size=(30, 3))])
+    matrix = np.column_stack([np.repeat([1, 1.3], 15), rng.normal(size=(30, 3))])
     outcome = rng.integers(0, 2, 30)
     theta, mean, sd = rng.normal(size=4), rng.normal(size=4), rng.uniform(0.3, 2, 4)
     pull = float(np.sum(theta[1:] * mean[1:] / sd[1:] ** 2))
     precision = float(np.sum((theta[1:] / sd[1:]) ** 2))
-    effects = matrix[:, 1:] @ theta[1:]
-    given = gibbs.ScaleGiven(theta[0], effects, outcome - 0.5, pull, precision, 3)
+    fixed, effects = matrix[:, 0] * theta[0], matrix[:, 1:] @ theta[1:]
+    given = gibbs.ScaleGiven(fixed, effects, outcome - 0.5, pull, precision, 3)
 
     def joint(log_factor: float) -> float:
         moved = theta * np.array([1, *[math.exp(log_factor)] * 3])

@@ -41,9 +41,17 @@ def log_likelihood(intercept: float, beta: np.ndarray) -> float:
     return float(stats.bernoulli.logpmf(OUTCOME, risk).sum())
 
 
-def model_log_density(prior: CoefficientPrior, point: dict[str, object]) -> float:
+def model_log_density(
+    prior: CoefficientPrior,
+    point: dict[str, object],
+    *,
+    copies: int = 1,
+    weights: np.ndarray | None = None,
+) -> float:
     """Log density on the constrained scale, at one point given by variable name."""
-    model = logistic_model(MATRIX, OUTCOME, prior, TERMS)
+    model = logistic_model(
+        np.repeat(MATRIX, copies, axis=0), np.repeat(OUTCOME, copies), prior, TERMS, weights=weights
+    )
     transformed = {}
     for variable in model.free_RVs:
         value = model.rvs_to_values[variable]
@@ -176,3 +184,42 @@ def test_prior_predictive_outcomes_have_the_prior_event_share() -> None:
     drawn = pm.sample_prior_predictive(2000, model=model, random_seed=1)["prior_predictive"]
     share = float(drawn["outcome"].mean())
     assert share == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 8000))
+
+
+POINT = {
+    "intercept": -0.3,
+    "standard": np.array([0.4, -0.6, 1.1]),
+    "tau": 0.2,
+    "lambda": np.array([1.5, 0.4, 0.9]),
+    "c2": 2.0,
+}
+
+
+def test_weights_of_one_are_no_weights() -> None:
+    plain = model_log_density(a_prior(), POINT)
+    assert model_log_density(a_prior(), POINT, weights=np.ones(4)) == pytest.approx(
+        plain, abs=1e-12
+    )
+
+
+def test_weights_of_two_are_rows_twice() -> None:
+    twice = model_log_density(a_prior(), POINT, copies=2)
+    weighted = model_log_density(a_prior(), POINT, weights=np.full(4, 2.0))
+    assert weighted == pytest.approx(twice, abs=1e-12)
+
+
+def test_a_weight_is_a_power_of_one_patients_likelihood() -> None:
+    weights = np.array([0.25, 1.0, 0.0, 3.0])
+    plain = model_log_density(a_prior(), POINT, weights=np.zeros(4))
+    free = POINT["tau"] * POINT["lambda"]
+    beta = POINT["standard"] * np.sqrt(1 / (1 / free**2 + 1 / POINT["c2"]))
+    risk = 1 / (1 + np.exp(-(POINT["intercept"] + MATRIX @ beta)))
+    expected = plain + weights @ stats.bernoulli.logpmf(OUTCOME, risk)
+    assert model_log_density(a_prior(), POINT, weights=weights) == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
+def test_weights_must_be_as_many_as_patients() -> None:
+    with pytest.raises(ValueError, match=r"weights \(3,\) do not fit 4 outcomes"):
+        logistic_model(MATRIX, OUTCOME, a_prior(), TERMS, weights=np.ones(3))

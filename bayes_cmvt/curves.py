@@ -1,0 +1,122 @@
+"""Curves with their bands, and tenths of the patients, as tables: no patient can be told from them.
+
+Calibration and ROC curves stand on grids, never at the risks of single patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_cmvt import metrics
+from bayes_cmvt.intervals import equal_tailed
+from bayes_cmvt.scoring import ROC_GRID, Floats, Risks, Scored
+
+GROUPS = 10
+TINY = 1e-300
+
+
+def calibration_table(scored: Scored, ci_prob: float = 0.95) -> pd.DataFrame:
+    """Calibration curve with its band over patients, on a grid of risks.
+
+    Returns
+    -------
+    DataFrame
+        ``model, set, method, smoother, risk, observed, lower, upper, interval``.
+    """
+    lower, _, upper = equal_tailed(scored.replicates["calibration"], ci_prob)
+    curve = {"smoother": scored.settings.smoother, "risk": scored.grid}
+    curve |= {"observed": scored.estimate["calibration"], "lower": lower, "upper": upper}
+    return _about(scored.risks, curve, ci_prob)
+
+
+def roc_table(scored: Scored, ci_prob: float = 0.95) -> pd.DataFrame:
+    """ROC curve with its band over patients, on a grid of false-positive rates.
+
+    Returns
+    -------
+    DataFrame
+        ``model, set, method, false_positive_rate, sensitivity, lower, upper, interval``.
+    """
+    lower, _, upper = equal_tailed(scored.replicates["roc"], ci_prob)
+    curve = {"false_positive_rate": ROC_GRID, "sensitivity": scored.estimate["roc"]}
+    return _about(scored.risks, {**curve, "lower": lower, "upper": upper}, ci_prob)
+
+
+def _about(risks: Risks, columns: Mapping[str, Any], ci_prob: float) -> pd.DataFrame:
+    about = {"model": risks.model, "set": risks.set, "method": risks.method}
+    return pd.DataFrame({**about, **columns, "interval": ci_prob})
+
+
+def risk_group_table(risks: Risks, draws: Floats, seed: int, ci_prob: float = 0.95) -> pd.DataFrame:
+    """Events of each tenth of the patients beside those that the model predicts.
+
+    Parameters
+    ----------
+    risks : Risks
+        With one risk for each patient.
+    draws : ndarray, shape (draw, patient)
+        Risk of these patients in each draw.
+    seed : int
+    ci_prob : float in (0, 1)
+        Of the posterior predictive interval of the number of events.
+
+    Returns
+    -------
+    DataFrame
+        ``model, set, method, group, risk_lower, risk_upper, patients, events, expected,
+        predicted_lower, predicted_upper, interval``.
+    """
+    groups = metrics.risk_groups(risks.outcome, risks.risk[0], GROUPS)
+    lower, _, upper = equal_tailed(_predicted(draws, seed) @ _members(risks), ci_prob)
+    columns: dict[str, Any] = {"group": np.arange(1, len(groups.patients) + 1)}
+    columns |= {"risk_lower": groups.lower, "risk_upper": groups.upper}
+    columns |= {"patients": groups.patients, "events": groups.events, "expected": groups.expected}
+    columns |= {"predicted_lower": lower, "predicted_upper": upper}
+    return _about(risks, columns, ci_prob)
+
+
+def calibration_tests(risks: Risks, draws: Floats, seed: int) -> pd.DataFrame:
+    """Do events in tenths of the patients fit the risks? Low power: a large P shows little.
+
+    ``posterior_predictive``: how often outcomes simulated from the draws are as far from their
+    risks as the observed ones, by the chi-square discrepancy over groups (Gelman, Meng & Stern
+    1996). ``hosmer_lemeshow`` on patients that the model has not seen: its reference law holds
+    there and for maximum likelihood, not for the apparent risks of a shrunk model.
+
+    Returns
+    -------
+    DataFrame
+        ``model, set, method, test, statistic, df, p_value``.
+    """
+    members, outcome = _members(risks), risks.outcome
+    expected, variance = draws @ members, (draws * (1 - draws)) @ members
+    observed, simulated = (
+        ((events - expected) ** 2 / np.maximum(variance, TINY)).sum(axis=-1)
+        for events in (outcome @ members, _predicted(draws, seed) @ members)
+    )
+    p_value = float(np.mean(simulated >= observed))
+    rows = [{"test": "posterior_predictive", "statistic": observed.mean(), "p_value": p_value}]
+    if risks.method == "holdout":
+        test = metrics.hosmer_lemeshow(outcome, risks.risk[0], GROUPS, external=True)
+        rows.append({"test": "hosmer_lemeshow", **asdict(test)})
+    about = {"model": risks.model, "set": risks.set, "method": risks.method}
+    columns = [*about, "test", "statistic", "df", "p_value"]
+    return pd.DataFrame([{**about, **row} for row in rows], columns=columns)
+
+
+def _members(risks: Risks) -> Floats:
+    """Which patient is in which tenth, 1 or 0, shape (patient, group)."""
+    rule = risks.risk[0]
+    upper = metrics.risk_groups(risks.outcome, rule, GROUPS).upper
+    group = np.searchsorted(upper[:-1], rule, side="left")
+    return np.asarray(group[:, np.newaxis] == np.arange(len(upper)), dtype=float)
+
+
+def _predicted(draws: Floats, seed: int) -> Floats:
+    """Outcomes simulated from each draw's risks, shape (draw, patient)."""
+    return np.asarray(np.random.default_rng(seed).random(draws.shape) < draws, dtype=float)

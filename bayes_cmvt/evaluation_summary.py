@@ -1,0 +1,258 @@
+"""What ``bayes-cmvt validate`` prints: a record for JSON, and the record as a screen of text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bayes_cmvt.textwidth import padded
+
+if TYPE_CHECKING:
+    from bayes_cmvt.validation import ValidateResult
+
+LISTED = {
+    "auc": "AUC",
+    "leave_pair_out_auc": "AUC, leave-pair-out",
+    "calibration_slope": "calibration slope",
+    "calibration_in_the_large": "calibration-in-the-large",
+    "integrated_calibration_index": "calibration error (ICI)",
+    "brier_score": "Brier score",
+    "scaled_brier_score": "scaled Brier score",
+    "log_score": "log score",
+    "youden": "Youden's threshold",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "net_benefit": "net benefit",
+}
+METHODS = {
+    "apparent": "as it stands",
+    "kfold": "cross-validated",
+    "loo": "left out",
+    "holdout": "new patients",
+}
+USEFUL = 0.95
+LABEL, CELL = 26, 25
+
+
+def validation_record(result: ValidateResult) -> dict[str, Any]:
+    """Everything the summary says, as numbers and texts.
+
+    Parameters
+    ----------
+    result : ValidateResult
+
+    Returns
+    -------
+    dict
+        JSON-ready.
+    """
+    record = result.record
+    sets = set(record["sets"])
+    tables = {
+        name: _records(table[table["set"].isin(sets)] if "set" in table else table)
+        for name, table in result.tables.items()
+        if name not in {"calibration", "roc", "splits"}
+        and (name != "updating" or record["inputs"]["update"])
+    }
+    return {
+        **{key: value for key, value in record.items() if key != "inputs"},
+        "settings": record["inputs"]["settings"],
+        "data": record["inputs"]["data"]["file"],
+        "reused": result.reused,
+        **tables,
+        "splits": _split_limits(result) if "development" in sets else None,
+        "trusted": not result.problems,
+        "run_folder": str(result.folder),
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries; what is no finite number is None."""
+    return [
+        {
+            str(name): None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _split_limits(result: ValidateResult) -> dict[str, dict[str, float]] | None:
+    """Where 95 % of the splits lie, and their median, for each metric."""
+    if "splits" not in result.tables:
+        return None
+    table = result.tables["splits"].drop(columns=["model", "split", "patients", "event"])
+    limits = table.quantile([0.025, 0.5, 0.975])
+    return {
+        str(name): {"lower": float(low), "median": float(middle), "upper": float(high)}
+        for name, (low, middle, high) in limits.items()
+    }
+
+
+def validation_text(record: dict[str, Any]) -> str:
+    """The evaluation on one screen: each figure with its interval, and how to read it.
+
+    Parameters
+    ----------
+    record : dict
+        From `validation_record`.
+    """
+    study = record["study"]
+    blocks = [[f"{study['name']}  {study['title']}", *_how(record)]]
+    blocks += [_set_lines(record, called) for called in record["sets"]]
+    blocks += [_left_out_lines(record), _split_lines(record), _utility_lines(record)]
+    blocks += [_update_lines(record), _closing_lines(record)]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _how(record: dict[str, Any]) -> list[str]:
+    level = f"{record['settings']['interval']:.0%}"
+    return [
+        "What is judged is the posterior-mean risk, a fixed rule; the "
+        f"{level} intervals are over patients.",
+    ]
+
+
+def _set_lines(record: dict[str, Any], called: str) -> list[str]:
+    """One line for each metric, one column for each method."""
+    size = record["sets"][called]
+    rows = [
+        row
+        for row in record["performance"]
+        if row["set"] == called and row["interval_of"] == "patients"
+    ]
+    methods = [method for method in METHODS if any(row["method"] == method for row in rows)]
+    source = f", {record['data']}" if called == "external" else ""
+    heading = f"{called}: {size['patients']:,} patients, {size['events']:,} events{source}"
+    columns = "".join(padded(METHODS[method], CELL) for method in methods)
+    lines = [heading, (" " * LABEL + columns).rstrip()]
+    for metric, label in LISTED.items():
+        found = {row["method"]: row for row in rows if row["metric"] == metric}
+        if not found:
+            continue
+        first = next(iter(found.values()))
+        at = "" if first["threshold"] is None else f" at {first['threshold']:.3g}"
+        cells = [_cell(found.get(method)) for method in methods]
+        lines.append((padded(label + at, LABEL) + "".join(padded(c, CELL) for c in cells)).rstrip())
+    return lines
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    estimate, lower, upper = (_shown(row[name]) for name in ("estimate", "lower", "upper"))
+    return f"{estimate} ({lower} to {upper})"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _left_out_lines(record: dict[str, Any]) -> list[str]:
+    if "loo" not in record:
+        return []
+    loo, pairs = record["loo"], record["pairs"]
+    lines = ["As it stands the rule has seen these patients: quote the other columns."]
+    lines.append(
+        f"left out one by one: elpd {loo['elpd']:.1f} (SE {loo['se']:.1f}); "
+        + (
+            f"{loo['refitted']} patients with a high k-hat were left out by fitting again"
+            if loo["bad_k"]
+            else "all k-hat are good"
+        )
+    )
+    drawn = "" if pairs["evaluated"] == pairs["pairs"] else f" of {pairs['pairs']:,}, at random"
+    lines.append(
+        f"left out in pairs: {pairs['evaluated']:,}{drawn}; {pairs['bad_k']:,} with a high k-hat"
+    )
+    return lines
+
+
+def _split_lines(record: dict[str, Any]) -> list[str]:
+    limits = record["splits"]
+    if limits is None:
+        return []
+    count = record["settings"]["splits"]
+    ranges = " and ".join(
+        f"{label} {limits[name]['lower']:.2f} to {limits[name]['upper']:.2f}"
+        for name, label in (("auc", "AUC"), ("calibration_slope", "slope"))
+    )
+    return [
+        f"Split 7:3 at random, the smaller part shows {ranges}, by luck of the",
+        f"split alone (95% of {count} splits: tables/splits.csv).",
+    ]
+
+
+def _utility_lines(record: dict[str, Any]) -> list[str]:
+    """At which thresholds acting on the risks is useful, set by set."""
+    lines = []
+    for called in record["sets"]:
+        rows = [
+            row
+            for row in record["net_benefit"]
+            if row["set"] == called and row["prob_useful"] is not None
+        ]
+        if not rows:
+            continue
+        useful = [row["threshold"] for row in rows if row["prob_useful"] >= USEFUL]
+        span = f"{rows[0]['threshold']:g} to {rows[-1]['threshold']:g}"
+        method = METHODS[rows[0]["method"]]
+        lines.append(f"  {called} ({method}): {_stretches(useful, rows)} of {span}")
+    heading = (
+        f"better than treating all and none, with probability {USEFUL:g} or more, at thresholds"
+    )
+    return [heading, *lines] if lines else []
+
+
+def _stretches(useful: list[float], rows: list[dict[str, Any]]) -> str:
+    """Neighbouring thresholds as one stretch.
+
+    Examples
+    --------
+    >>> _stretches([0.1, 0.2, 0.4], [{"threshold": t} for t in (0.1, 0.2, 0.3, 0.4)])
+    '0.1 to 0.2, 0.4'
+    """
+    stretches: list[list[float]] = []
+    previous = None
+    for row in rows:
+        threshold = row["threshold"]
+        if threshold in useful:
+            if stretches and previous == stretches[-1][-1]:
+                stretches[-1].append(threshold)
+            else:
+                stretches.append([threshold])
+        previous = threshold
+    ends = [f"{one[0]:g} to {one[-1]:g}" if len(one) > 1 else f"{one[0]:g}" for one in stretches]
+    return ", ".join(ends) or "none"
+
+
+def _update_lines(record: dict[str, Any]) -> list[str]:
+    updates = record.get("updating")
+    if not updates:
+        return []
+    width = max(len(row["update"]) for row in updates)
+    lines = [f"{'update':<{width}}  elpd of new patients, difference (SE)"]
+    for row in updates:
+        name = f"{row['update']:<{width}}"
+        if row["elpd"] is None:
+            lines.append(f"{name}  {row['note'].partition(';')[0]}")
+        elif row["elpd_diff_se"]:
+            difference = f"{row['elpd_diff']:+.1f} ({row['elpd_diff_se']:.1f})"
+            lines.append(f"{name}  {row['elpd']:.1f}  {difference}")
+        else:
+            lines.append(f"{name}  {row['elpd']:.1f}")
+    return [*lines, "A difference within twice its SE is none: tables/updating.csv"]
+
+
+def _closing_lines(record: dict[str, Any]) -> list[str]:
+    lines = [f"run folder: {record['run_folder']}"]
+    if record["reused"]:
+        lines.append(
+            "The tables were made before from the same inputs; --overwrite makes them anew."
+        )
+    return [
+        *lines,
+        "tables: performance, net_benefit, calibration, roc, risk_groups, calibration_tests",
+    ]

@@ -1,0 +1,299 @@
+"""``bayes-cmvt validate``: how good the risks of a run are, on its own patients or on others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bayes_cmvt.cohort import Cohort, load_cohort
+from bayes_cmvt.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayes_cmvt.evaluation import Evaluation, EvaluationSettings
+    from bayes_cmvt.progress import Report
+    from bayes_cmvt.updating import Updates
+
+MODEL = "horseshoe"
+INTERNAL, EXTERNAL = "validate", "validate --data"
+LONG_RUN = 60.0  # seconds: longer runs announce their expected time
+TABLES = (
+    "performance",
+    "net_benefit",
+    "calibration",
+    "roc",
+    "risk_groups",
+    "calibration_tests",
+    "splits",
+    "updating",
+)
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Updating:
+    """Whether other patients update the model, and whether by the slow power prior too."""
+
+    wanted: bool = True
+    power_prior: bool = True
+
+
+@dataclass(frozen=True)
+class ValidateRequest:
+    """What ``bayes-cmvt validate`` was asked for; without ``data`` the run's own patients."""
+
+    run: Path
+    settings: EvaluationSettings
+    data: Path | None = None
+    missing: Literal["error", "drop"] | None = None
+    update: Updating = Updating()
+    cores: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ValidateResult:
+    """What ``bayes-cmvt validate`` found.
+
+    Attributes
+    ----------
+    folder : Path
+    stage : str
+        Key under ``stages`` of ``run.json``.
+    record : mapping
+        What was asked of which inputs, and what is to be told besides the tables.
+    tables : mapping of str to DataFrame
+        As they stand in the run folder.
+    problems : tuple of str
+        Why the draws of the run are not to be trusted; empty where they are.
+    reused : bool
+        Whether the tables were there already, made from the same inputs.
+    """
+
+    folder: Path
+    stage: str
+    record: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    problems: tuple[str, ...]
+    reused: bool
+
+
+def validate_run(
+    request: ValidateRequest, *, say: Say, report: Report | None = None
+) -> ValidateResult:
+    """Judge the risks of a run and add the tables to its folder.
+
+    Parameters
+    ----------
+    request : ValidateRequest
+    say : callable
+        Takes one line of news for the user.
+    report : callable, optional
+        Takes a `SamplingState` a few times a second.
+
+    Returns
+    -------
+    ValidateResult
+
+    Raises
+    ------
+    InputError
+        The run, the data or the options cannot be used; nothing was written.
+    """
+    from bayes_cmvt import evaluation, runs
+
+    started = time.perf_counter()
+    _check_request(request)
+    run = runs.read_run(request.run)
+    fit = runs.load_run(request.run)
+    cohort = _cohort(request, fit)
+    for note in cohort.notes if request.data else ():
+        say(note)
+    stage = EXTERNAL if request.data else INTERNAL
+    inputs = _inputs(request, cohort)
+    done = run.get("stages", {}).get(stage)
+    if done is not None and done["inputs"] == inputs and not request.overwrite:
+        return _result(request.run, stage, done, run, reused=True)
+    _announce(request, fit, cohort, say)
+    found = evaluation.evaluate(
+        {MODEL: fit},
+        cohort,
+        external=request.data is not None,
+        settings=request.settings,
+        cores=request.cores,
+        report=report,
+    )
+    tables = dict(found.tables)
+    told = _told(cohort, found)
+    if request.data and request.update.wanted:
+        tables["updating"] = _updates(request, fit, cohort, report)
+    for one in found.judged:
+        if one.left_out is not None:
+            tables["loo"] = one.left_out.patients
+    record = {
+        "inputs": inputs,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - started, 3),
+        **told,
+    }
+    runs.add_stage(request.run, stage, record, tables)
+    return _result(request.run, stage, record, run, reused=False)
+
+
+def _result(
+    folder: Path, stage: str, record: Mapping[str, Any], run: Mapping[str, Any], *, reused: bool
+) -> ValidateResult:
+    """Read the tables back: what is printed is what stands in the folder."""
+    from bayes_cmvt.runs import load_table
+
+    found = {name: load_table(folder, name) for name in TABLES}
+    tables = {name: table for name, table in found.items() if table is not None}
+    problems = tuple(run["diagnostics"]["problems"])
+    return ValidateResult(folder, stage, record, tables, problems, reused)
+
+
+def _check_request(request: ValidateRequest) -> None:
+    from bayes_cmvt.evaluation import check_evaluation
+
+    check_evaluation(request.settings)
+    if request.cores is not None and request.cores < 1:
+        msg = f"--cores: found {request.cores}; allowed: 1 or more"
+        raise OptionError(msg)
+
+
+def _cohort(request: ValidateRequest, fit: xr.DataTree) -> Cohort:
+    """The patients to judge by: of the run, or of another file by the rules of the run's study."""
+    from bayes_cmvt.posterior import design_of
+
+    if request.data is None:
+        return run_cohort(request.run, fit)
+    study = design_of(fit).study.without_split()
+    if request.missing is not None:
+        study = study.with_missing(request.missing)
+    cohort = load_cohort(study, request.data)
+    if cohort.sha256 == fit.attrs["data_sha256"]:
+        msg = (
+            f"{cohort.source} is the very file that {request.run} was made from; leave --data out "
+            "to judge the model on its own patients"
+        )
+        raise OptionError(msg)
+    return cohort
+
+
+def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
+    """Put the patients of a run together again from its folder.
+
+    Raises
+    ------
+    RunError
+        The folder holds no rows, or damaged ones.
+    """
+    from bayes_cmvt.posterior import design_of
+    from bayes_cmvt.runs import load_rows
+
+    rows = load_rows(folder)
+    return Cohort(
+        study=design_of(fit).study,
+        predictors=rows.drop(columns=["(set)", "(outcome)"]),
+        outcome=rows["(outcome)"].to_numpy(),
+        sets=rows["(set)"].to_numpy().astype(str),
+        flow=tuple((str(step), int(count)) for step, count in json.loads(fit.attrs["flow"])),
+        notes=(),
+        source=fit.attrs["data_source"],
+        sha256=fit.attrs["data_sha256"],
+    )
+
+
+def _inputs(request: ValidateRequest, cohort: Cohort) -> dict[str, Any]:
+    """What the tables depend on: the draws, the patients and the settings."""
+    from bayes_cmvt.runs import POSTERIOR
+
+    posterior = hashlib.sha256((request.run / POSTERIOR).read_bytes()).hexdigest()
+    return {
+        "posterior": posterior,
+        "data": {"file": cohort.source, "sha256": cohort.sha256},
+        "missing": cohort.study.rules.missing,
+        "update": request.data is not None and request.update.wanted,
+        "power_prior": request.data is not None and request.update == Updating(),
+        "settings": asdict(request.settings),
+    }
+
+
+def _told(cohort: Cohort, found: Evaluation) -> dict[str, Any]:
+    """What the summary says besides the tables."""
+    told: dict[str, Any] = {
+        "sets": {
+            one.deployed.risks.set: {
+                "patients": len(one.deployed.risks.outcome),
+                "events": int(one.deployed.risks.outcome.sum()),
+            }
+            for one in found.judged
+        },
+        "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
+        "use": cohort.study.decision.use,
+    }
+    for one in found.judged:
+        if one.left_out is not None and one.pairs is not None:
+            told["loo"] = {"bad_k": one.left_out.bad, "refitted": one.left_out.refitted} | {
+                "elpd": one.left_out.elpd,
+                "se": one.left_out.se,
+            }
+            told["pairs"] = {
+                "pairs": one.pairs.pairs,
+                "evaluated": one.pairs.evaluated,
+                "bad_k": one.pairs.bad_pairs,
+                "largest_k": one.pairs.pareto_k_max,
+            }
+    return told
+
+
+def _announce(request: ValidateRequest, fit: xr.DataTree, cohort: Cohort, say: Say) -> None:
+    """Say how long refits will take where it is long."""
+    from bayes_cmvt.chains import sweep_seconds
+    from bayes_cmvt.crossvalidation import SPLIT
+    from bayes_cmvt.refits import RefitLength
+
+    if request.data is not None:
+        return
+    settings, usual = request.settings, RefitLength()
+    sweeps = settings.folds * settings.repeats * usual.sweeps + settings.splits * SPLIT.sweeps
+    cores = request.cores or os.cpu_count() or 1
+    each = sweep_seconds(cohort.n_development, fit["posterior"].sizes["coefficient"])
+    seconds = sweeps * each / cores
+    if seconds > LONG_RUN:
+        refits = settings.folds * settings.repeats + settings.splits
+        say(
+            f"expected time about {seconds / 60:.0f} min for {refits} refits to "
+            f"{cohort.n_development:,} patients; shorter with --repeats 1 --splits 0"
+        )
+
+
+def _updates(
+    request: ValidateRequest, fit: xr.DataTree, new: Cohort, report: Report | None
+) -> pd.DataFrame:
+    """What other patients make of the model: recalibrated, updated, refitted."""
+    from bayes_cmvt import updating
+    from bayes_cmvt.runs import COHORT
+
+    old = run_cohort(request.run, fit) if (request.run / COHORT).is_file() else None
+    found: Updates = updating.update_model(
+        fit,
+        old,
+        new,
+        seed=request.settings.seed,
+        cores=request.cores,
+        power_prior=request.update.power_prior,
+        ci_prob=request.settings.interval,
+        report=report,
+    )
+    return found.table
