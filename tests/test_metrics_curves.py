@@ -452,10 +452,10 @@ def test_rows_of_risks_and_of_weights_are_broadcast(smoother: str, grid: int | N
     assert curves.observed.shape == (3, 2, 25)
     for i in range(3):
         for j in range(2):
-            given = (outcome, risks[i, 0], smoother)
-            one = calibration_curve(*given, at=points, grid=grid, weights=rows[j])
+            row = (outcome, risks[i, 0], smoother)
+            one = calibration_curve(*row, at=points, grid=grid, weights=rows[j])
             assert curves.observed[i, j] == pytest.approx(one.observed, abs=1e-11, nan_ok=True)
-            single = values(calibration_errors(*given, grid=grid, weights=rows[j]))
+            single = values(calibration_errors(*row, grid=grid, weights=rows[j]))
             assert values(errors)[:, i, j] == pytest.approx(single, abs=1e-11)
 
 
@@ -598,7 +598,7 @@ def test_points_come_back_in_the_order_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("wrong", "message"),
     [
         ({"smoother": "loes"}, r'smoother: found "loes"; allowed: .*; did you mean "loess"\?'),
         ({"smoother": None}, "smoother: found None; allowed"),
@@ -608,8 +608,8 @@ def test_points_come_back_in_the_order_given() -> None:
         ({"risk": [0.1, 0.2, 0.3, 1.2]}, "1.2 lies outside 0 to 1"),
     ],
 )
-def test_input_that_no_curve_takes_is_refused(given: dict[str, Any], message: str) -> None:
-    arguments = {"outcome": [0, 1, 0, 1], "risk": [0.1, 0.2, 0.3, 0.4]} | given
+def test_input_that_no_curve_takes_is_refused(wrong: dict[str, Any], message: str) -> None:
+    arguments = {"outcome": [0, 1, 0, 1], "risk": [0.1, 0.2, 0.3, 0.4]} | wrong
     for function in (calibration_curve, calibration_errors, emax):
         with pytest.raises(MetricError, match=message):
             function(**arguments)

@@ -30,9 +30,9 @@ class Merged(NamedTuple):
     Attributes
     ----------
     used : ndarray of int, shape (row,)
-        Groups of the row; beyond them `risk` repeats the highest and the others are 0.
+        Groups of the row. Beyond them `risk` repeats the highest and the others are 0.
     risk, weights, events : ndarray, shape (row, group)
-        Risks increase strictly up to there; events are weighted.
+        Risks of the groups in use increase strictly; events are weighted.
     """
 
     used: Counts
