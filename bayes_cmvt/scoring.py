@@ -25,6 +25,7 @@ from bayes_cmvt.threads import side_by_side
 GRID = 100  # points at which curves are computed
 ROC_GRID = np.linspace(0, 1, GRID + 1)
 BLOCK_WEIGHTS = 1_000_000
+BLOCK_ROWS = 500  # few enough that all cores have some
 
 type Floats = NDArray[np.float64]
 type Scores = dict[str, Floats]
@@ -157,7 +158,7 @@ def score_risks(risks: Risks, settings: ScoringSettings) -> Scored:
     grid = curve_grid(risks.risk)
     once = np.ones((1, len(risks.outcome)))
     estimate = {name: values[0] for name, values in _scores(risks, once, settings, grid).items()}
-    height = max(1, BLOCK_WEIGHTS // risks.risk.size)
+    height = max(1, min(BLOCK_ROWS, BLOCK_WEIGHTS // risks.risk.size))
     sizes = [
         min(height, settings.replicates - start) for start in range(0, settings.replicates, height)
     ]

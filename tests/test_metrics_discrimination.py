@@ -173,21 +173,6 @@ def test_paired_tests_of_the_markers_of_asah_are_those_of_proc(pair):
     assert_difference(auc_difference(outcome, risk_a, risk_b), printed)
 
 
-def test_published_figures_of_asah_come_out_again():
-    # Robin et al. 2011 and the documentation of pROC; as many digits as are printed there
-    roc_reference("asah")
-    markers = {name: outcome_and_marker("asah", name)[1] for name in ASAH_MARKERS}
-    outcome, _ = outcome_and_marker("asah", "wfns")
-    areas = [auc(outcome, marker) for marker in markers.values()]
-    assert areas == pytest.approx([0.8237, 0.7314, 0.6120], abs=5e-5)
-    ndka = auc_delong(outcome, markers["ndka"])
-    assert [ndka.lower, ndka.upper] == pytest.approx([0.5012, 0.7227], abs=5e-5)
-    pairs = (("wfns", "s100b", 0.0272), ("wfns", "ndka", 0.00515), ("s100b", "ndka", 0.1643))
-    for first, second, p_value in pairs:
-        found = auc_difference(outcome, markers[first], markers[second])
-        assert found.p_value == pytest.approx(p_value, abs=5e-5)
-
-
 # --- areas: second algorithms --------------------------------------------------------------------
 
 
