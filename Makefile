@@ -30,6 +30,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/evaluation.py
 
 notebooks: $(READY)
 	$(BIN)/python -m pytest tests/test_notebooks.py
