@@ -13,7 +13,9 @@ from bayes_cmvt import metrics
 from bayes_cmvt.intervals import equal_tailed
 from bayes_cmvt.scoring import Floats, Scored
 
-SAME = "same as treat-all"
+SAME_AS_ALL, SAME_AS_NONE = "same as treat-all", "same as treat-none"
+PATIENTS_AT_LEAST = 10  # on either side of a threshold: fewer decide nothing, whatever P says
+FEW = f"fewer than {PATIENTS_AT_LEAST} patients on one side"
 STEP = 0.01  # between thresholds of a decision curve
 COLUMNS = [
     "set",
@@ -73,17 +75,33 @@ def net_benefit_table(
     own, every = quoted.replicates["decision"], quoted.replicates["treat_all"]
     table = _strategy(quoted, quoted.risks.model, "decision", ci_prob)
     gained = quoted.estimate["decision"] - quoted.estimate["treat_all"]
-    everybody = quoted.risks.risk.min() >= thresholds
     strategies = np.stack([own, every, np.zeros_like(own)], axis=-1)
     columns: dict[str, Any] = {
         "prob_useful": metrics.probability_useful(own, every),
-        "apparent": deployed.estimate["decision"],
         "interventions_avoided_per_1000": 1000 * gained * (1 - thresholds) / thresholds,
-        "evpi_validation": [metrics.evpi_validation(each) for each in strategies.swapaxes(0, 1)],
-        "note": np.where(everybody, SAME, ""),
+        "evpi_validation": [
+            max(0.0, metrics.evpi_validation(each)) for each in strategies.swapaxes(0, 1)
+        ],
+        "note": _notes(quoted),
     }
+    if deployed is not quoted:
+        columns["apparent"] = deployed.estimate["decision"]
     columns |= _expected(draws, deployed.risks.risk[0], thresholds, ci_prob)
     return pd.concat([table, pd.DataFrame(columns)], axis=1).reindex(columns=COLUMNS)
+
+
+def _notes(scored: Scored) -> list[str]:
+    """Say at each threshold whether the model decides anything, and for how many."""
+    risk = scored.risks.risk
+    notes = []
+    for threshold in scored.settings.thresholds:
+        treated = (risk >= threshold).mean(axis=0)
+        smaller = min(treated.sum(), (1 - treated).sum())
+        if smaller == 0:
+            notes.append(SAME_AS_ALL if treated.all() else SAME_AS_NONE)
+        else:
+            notes.append(FEW if smaller < PATIENTS_AT_LEAST else "")
+    return notes
 
 
 def treat_all_or_none(scored: Scored, ci_prob: float = 0.95) -> pd.DataFrame:
@@ -122,7 +140,7 @@ def _expected(draws: Floats, rule: Floats, thresholds: Floats, ci_prob: float) -
         "expected_lower": lower,
         "expected_upper": upper,
         "evpi_development": np.array(
-            [metrics.evpi_development(draws, rule, threshold) for threshold in thresholds]
+            [max(0.0, metrics.evpi_development(draws, rule, each)) for each in thresholds]
         ),
     }
 

@@ -393,7 +393,16 @@ def _not_trusted(problems: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # threads of the interrupted sampler may still run, and crash where Python takes itself
+            # down in an orderly way
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

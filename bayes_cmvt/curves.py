@@ -13,24 +13,28 @@ import numpy as np
 import pandas as pd
 
 from bayes_cmvt import metrics
-from bayes_cmvt.intervals import equal_tailed
+from bayes_cmvt.intervals import equal_tailed, tails
 from bayes_cmvt.scoring import ROC_GRID, Floats, Risks, Scored
 
-GROUPS = 10
+GROUPS, PATIENTS_AT_LEAST = 10, 10  # smaller groups would tell of single patients
+CUT_DECIMALS = 3
 TINY = 1e-300
 
 
 def calibration_table(scored: Scored, ci_prob: float = 0.95) -> pd.DataFrame:
-    """Calibration curve with its band over patients, on a grid of risks.
+    """Calibration curve with its band over patients, on a grid of risks, for drawing.
+
+    A local regression may leave [0, 1]; the curve and its band are cut there.
 
     Returns
     -------
     DataFrame
         ``model, set, method, smoother, risk, observed, lower, upper, interval``.
     """
-    lower, _, upper = equal_tailed(scored.replicates["calibration"], ci_prob)
+    lower, _, upper = equal_tailed(scored.replicates["calibration"], ci_prob).clip(0, 1)
+    observed = scored.estimate["calibration"].clip(0, 1)
     curve = {"smoother": scored.settings.smoother, "risk": scored.grid}
-    curve |= {"observed": scored.estimate["calibration"], "lower": lower, "upper": upper}
+    curve |= {"observed": observed, "lower": lower, "upper": upper}
     return _about(scored.risks, curve, ci_prob)
 
 
@@ -55,6 +59,8 @@ def _about(risks: Risks, columns: Mapping[str, Any], ci_prob: float) -> pd.DataF
 def risk_group_table(risks: Risks, draws: Floats, seed: int, ci_prob: float = 0.95) -> pd.DataFrame:
     """Events of each tenth of the patients beside those that the model predicts.
 
+    Fewer groups where a tenth would be less than ten patients.
+
     Parameters
     ----------
     risks : Risks
@@ -71,10 +77,13 @@ def risk_group_table(risks: Risks, draws: Floats, seed: int, ci_prob: float = 0.
         ``model, set, method, group, risk_lower, risk_upper, patients, events, expected,
         predicted_lower, predicted_upper, interval``.
     """
-    groups = metrics.risk_groups(risks.outcome, risks.risk[0], GROUPS)
-    lower, _, upper = equal_tailed(_predicted(draws, seed) @ _members(risks), ci_prob)
+    groups = metrics.risk_groups(risks.outcome, risks.risk[0], _groups(risks))
+    predicted = _predicted(draws, seed) @ _members(risks)
+    lower, upper = np.quantile(predicted, tails(ci_prob), axis=0, method="inverted_cdf")
     columns: dict[str, Any] = {"group": np.arange(1, len(groups.patients) + 1)}
-    columns |= {"risk_lower": groups.lower, "risk_upper": groups.upper}
+    # the outermost limits are the risks of two patients
+    cuts = np.round(groups.upper[:-1], CUT_DECIMALS)
+    columns |= {"risk_lower": [np.nan, *cuts], "risk_upper": [*cuts, np.nan]}
     columns |= {"patients": groups.patients, "events": groups.events, "expected": groups.expected}
     columns |= {"predicted_lower": lower, "predicted_upper": upper}
     return _about(risks, columns, ci_prob)
@@ -102,17 +111,22 @@ def calibration_tests(risks: Risks, draws: Floats, seed: int) -> pd.DataFrame:
     p_value = float(np.mean(simulated >= observed))
     rows = [{"test": "posterior_predictive", "statistic": observed.mean(), "p_value": p_value}]
     if risks.method == "holdout":
-        test = metrics.hosmer_lemeshow(outcome, risks.risk[0], GROUPS, external=True)
+        test = metrics.hosmer_lemeshow(outcome, risks.risk[0], _groups(risks), external=True)
         rows.append({"test": "hosmer_lemeshow", **asdict(test)})
     about = {"model": risks.model, "set": risks.set, "method": risks.method}
     columns = [*about, "test", "statistic", "df", "p_value"]
     return pd.DataFrame([{**about, **row} for row in rows], columns=columns)
 
 
+def _groups(risks: Risks) -> int:
+    """Return how many groups of at least ten patients there can be, ten at the most."""
+    return max(1, min(GROUPS, len(risks.outcome) // PATIENTS_AT_LEAST))
+
+
 def _members(risks: Risks) -> Floats:
     """Which patient is in which tenth, 1 or 0, shape (patient, group)."""
     rule = risks.risk[0]
-    upper = metrics.risk_groups(risks.outcome, rule, GROUPS).upper
+    upper = metrics.risk_groups(risks.outcome, rule, _groups(risks)).upper
     group = np.searchsorted(upper[:-1], rule, side="left")
     return np.asarray(group[:, np.newaxis] == np.arange(len(upper)), dtype=float)
 

@@ -41,13 +41,14 @@ from bayes_cmvt.performance import (
     performance_table,
     split_table,
 )
-from bayes_cmvt.posterior import design_of, expit
+from bayes_cmvt.posterior import design_of, expit, learnt_from
 from bayes_cmvt.prediction import predict
 from bayes_cmvt.progress import Report
 from bayes_cmvt.refits import RefitLength
 from bayes_cmvt.scoring import Floats, Risks, Scored, ScoringSettings, log_odds_draws, score_risks
 
 EXTERNAL = "external"
+STRATEGIES = ("treat_all", "treat_none")
 SMOOTHERS = ("loess", "lowess", "spline", "isotonic")
 
 
@@ -171,6 +172,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     check_evaluation(settings)
+    _check_models(fits, cohort, external=external)
     refitters = refitters or {}
     judged = []
     for name, fit in fits.items():
@@ -233,6 +235,28 @@ def check_evaluation(settings: EvaluationSettings) -> None:
         )
     if problems:
         msg = "the evaluation cannot start"
+        raise OptionError(msg, problems)
+
+
+def _check_models(fits: Mapping[str, xr.DataTree], cohort: Cohort, *, external: bool) -> None:
+    """Refuse what are no models by name, and development patients that a model has not seen."""
+    if not isinstance(cohort, Cohort):
+        msg = f"cohort: found {type(cohort).__name__}; expected a Cohort, from load_cohort"
+        raise OptionError(msg)
+    if not isinstance(fits, Mapping) or not fits:
+        msg = 'fits: expected models by name, such as {"horseshoe": fit}'
+        raise OptionError(msg)
+    problems = []
+    for name, fit in fits.items():
+        if name in STRATEGIES or not isinstance(fit, xr.DataTree):
+            problems.append(f'"{name}": expected a fit (DataTree) under a name of its own')
+        elif not external and not learnt_from(fit, cohort):
+            problems.append(
+                f'"{name}" did not learn from the development patients of {cohort.source}; give '
+                "the cohort of the fit, or external=True for patients that it has not seen"
+            )
+    if problems:
+        msg = "the models cannot be judged"
         raise OptionError(msg, problems)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayes_cmvt.intervals import tails
 from bayes_cmvt.textwidth import padded
 
 if TYPE_CHECKING:
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
 LISTED = {
     "auc": "AUC",
+    "auc_delong_logit": "AUC, DeLong (logit)",
     "leave_pair_out_auc": "AUC, leave-pair-out",
     "calibration_slope": "calibration slope",
+    "recalibration_slope": "slope, model-based",
     "calibration_in_the_large": "calibration-in-the-large",
     "integrated_calibration_index": "calibration error (ICI)",
     "brier_score": "Brier score",
@@ -32,7 +35,8 @@ METHODS = {
     "loo": "left out",
     "holdout": "new patients",
 }
-USEFUL = 0.95
+ERROR = "integrated_calibration_index"
+USEFUL, FEW = 0.95, 20
 LABEL, CELL = 26, 25
 
 
@@ -63,6 +67,7 @@ def validation_record(result: ValidateResult) -> dict[str, Any]:
         "reused": result.reused,
         **tables,
         "splits": _split_limits(result) if "development" in sets else None,
+        "tables": list(result.tables),
         "trusted": not result.problems,
         "run_folder": str(result.folder),
     }
@@ -84,7 +89,8 @@ def _split_limits(result: ValidateResult) -> dict[str, dict[str, float]] | None:
     if "splits" not in result.tables:
         return None
     table = result.tables["splits"].drop(columns=["model", "split", "patients", "event"])
-    limits = table.quantile([0.025, 0.5, 0.975])
+    lower, upper = tails(result.record["inputs"]["settings"]["interval"])
+    limits = table.quantile([lower, 0.5, upper])
     return {
         str(name): {"lower": float(low), "median": float(middle), "upper": float(high)}
         for name, (low, middle, high) in limits.items()
@@ -134,9 +140,30 @@ def _set_lines(record: dict[str, Any], called: str) -> list[str]:
             continue
         first = next(iter(found.values()))
         at = "" if first["threshold"] is None else f" at {first['threshold']:.3g}"
+        if metric in {"sensitivity", "specificity"} and first["threshold"] is None:
+            at = ", Youden's"
         cells = [_cell(found.get(method)) for method in methods]
         lines.append((padded(label + at, LABEL) + "".join(padded(c, CELL) for c in cells)).rstrip())
+    return lines + _caution_lines(size, rows) + _calibrated_lines(rows)
+
+
+def _caution_lines(size: dict[str, int], rows: list[dict[str, Any]]) -> list[str]:
+    """Say what makes all figures above doubtful."""
+    lines = []
+    rarer = min(size["events"], size["patients"] - size["events"])
+    if rarer < FEW:
+        lines.append(f"Only {rarer} patients of the rarer outcome: these figures say little.")
+    if any(row["metric"] == "auc" and (row["upper"] or 1) < 0.5 for row in rows):
+        lines.append("An AUC below 0.5: is the event of these patients coded the other way round?")
     return lines
+
+
+def _calibrated_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Say how large the calibration error of right risks is: it is never 0."""
+    expected = [row["if_calibrated"] for row in rows if row["metric"] == ERROR]
+    if not expected or expected[-1] is None:
+        return []
+    return [f"Right risks would have an ICI of {expected[-1]:.3f} here; resampling adds to it."]
 
 
 def _cell(row: dict[str, Any] | None) -> str:
@@ -181,7 +208,7 @@ def _split_lines(record: dict[str, Any]) -> list[str]:
     )
     return [
         f"Split 7:3 at random, the smaller part shows {ranges}, by luck of the",
-        f"split alone (95% of {count} splits: tables/splits.csv).",
+        f"split alone ({record['settings']['interval']:.0%} of {count} splits: tables/splits.csv).",
     ]
 
 
@@ -196,7 +223,7 @@ def _utility_lines(record: dict[str, Any]) -> list[str]:
         ]
         if not rows:
             continue
-        useful = [row["threshold"] for row in rows if row["prob_useful"] >= USEFUL]
+        useful = [r["threshold"] for r in rows if r["prob_useful"] >= USEFUL and not r["note"]]
         span = f"{rows[0]['threshold']:g} to {rows[-1]['threshold']:g}"
         method = METHODS[rows[0]["method"]]
         lines.append(f"  {called} ({method}): {_stretches(useful, rows)} of {span}")
@@ -243,7 +270,10 @@ def _update_lines(record: dict[str, Any]) -> list[str]:
             lines.append(f"{name}  {row['elpd']:.1f}  {difference}")
         else:
             lines.append(f"{name}  {row['elpd']:.1f}")
-    return [*lines, "A difference within twice its SE is none: tables/updating.csv"]
+    return [
+        *lines,
+        "A difference below 4, or within twice its SE, is of no account: tables/updating.csv",
+    ]
 
 
 def _closing_lines(record: dict[str, Any]) -> list[str]:
@@ -252,7 +282,4 @@ def _closing_lines(record: dict[str, Any]) -> list[str]:
         lines.append(
             "The tables were made before from the same inputs; --overwrite makes them anew."
         )
-    return [
-        *lines,
-        "tables: performance, net_benefit, calibration, roc, risk_groups, calibration_tests",
-    ]
+    return [*lines, f"tables: {', '.join(record['tables'])}"]

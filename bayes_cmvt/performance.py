@@ -29,6 +29,7 @@ from bayes_cmvt.scoring import (
     Scored,
     ScoringSettings,
     draw_scores,
+    errors_if_calibrated,
 )
 
 COLUMNS = ["model", "set", "metric", "estimate", "lower", "upper", "method", "interval_of"]
@@ -63,14 +64,17 @@ def performance_table(scored: Sequence[Scored], ci_prob: float = 0.95) -> pd.Dat
     Returns
     -------
     DataFrame
-        ``model, set, metric, estimate, lower, upper, method, interval_of, threshold, interval``.
+        ``model, set, metric, estimate, lower, upper, method, interval_of, threshold, if_calibrated,
+        interval``.
     """
     rows = [row for one in scored for row in _performance_rows(one, ci_prob)]
     return _performance_frame(rows, ci_prob)
 
 
 def _performance_frame(rows: list[dict[str, Any]], ci_prob: float) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=[*COLUMNS, "threshold"]).assign(interval=ci_prob)
+    return pd.DataFrame(rows, columns=[*COLUMNS, "threshold", "if_calibrated"]).assign(
+        interval=ci_prob
+    )
 
 
 def _row(about: Risks, metric: str, values: Sequence[Any], **others: Any) -> dict[str, Any]:
@@ -82,17 +86,34 @@ def _row(about: Risks, metric: str, values: Sequence[Any], **others: Any) -> dic
 
 def _performance_rows(scored: Scored, ci_prob: float) -> list[dict[str, Any]]:
     risks, rows, use = scored.risks, [], scored.settings.use
+    calibrated = errors_if_calibrated(risks, scored.settings)
     for name, estimate in scored.estimate.items():
         if name in CURVES:
             continue
         lower, _, upper = equal_tailed(scored.replicates[name], ci_prob)
-        threshold = np.nan
-        if name in AT_THRESHOLD:
-            threshold = float(scored.estimate["youden"]) if use is None else use
-        rows.append(_row(risks, name, (float(estimate), lower, upper), threshold=threshold))
+        more: dict[str, Any] = {"if_calibrated": calibrated.get(name, np.nan)}
+        if name in AT_THRESHOLD and use is not None:
+            more["threshold"] = use
+        rows.append(_row(risks, name, (estimate, lower, upper), **more))
     if risks.fold is None and min(np.bincount(risks.outcome, minlength=2)) >= 2:
-        delong = metrics.auc_delong(risks.outcome, risks.risk[0], ci_prob=ci_prob)
-        rows.append(_row(risks, "auc_delong", (delong.estimate, delong.lower, delong.upper)))
+        rows += _closed_form_rows(risks, ci_prob)
+    return rows
+
+
+def _closed_form_rows(risks: Risks, ci_prob: float) -> list[dict[str, Any]]:
+    """Limits without a bootstrap: DeLong's, and for new patients those of their own regression."""
+    outcome, risk = risks.outcome, risks.risk[0]
+    rows = []
+    plain = metrics.auc_delong(outcome, risk, ci_prob=ci_prob)
+    logit = metrics.auc_delong(outcome, risk, ci_prob=ci_prob, scale="logit")
+    for name, area in (("auc_delong", plain), ("auc_delong_logit", logit)):
+        rows.append(_row(risks, name, (area.estimate, area.lower, area.upper)))
+    if risks.method == "holdout":
+        line = metrics.recalibration(outcome, risk, ci_prob=ci_prob)
+        level = (line.in_the_large, line.in_the_large_lower, line.in_the_large_upper)
+        rows.append(_row(risks, "recalibration_in_the_large", level))
+        slope = (line.slope, line.slope_lower, line.slope_upper)
+        rows.append(_row(risks, "recalibration_slope", slope))
     return rows
 
 

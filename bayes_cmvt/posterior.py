@@ -35,6 +35,7 @@ PRIOR_DRAWS = 20_000
 PRIOR_PREDICTIVE_DRAWS = 500
 PATIENT_VALUES = 20_000_000  # per-patient arrays are thinned to at most so many values
 PATIENT_DRAWS = 4_000  # and to so many draws of all chains: more say little more of one patient
+SAME_MEAN = 1e-6  # SD by which the mean of a standardised column may miss 0
 BLOCK_VALUES = 1_000_000  # numbers of one block of patients held at a time
 
 
@@ -310,6 +311,23 @@ def design_of(fit: xr.DataTree) -> Design:
     except KeyError as error:
         msg = f"this DataTree is no fit of bayes_cmvt: {error.args[0]!r} is missing"
         raise RunError(msg) from None
+
+
+def learnt_from(fit: xr.DataTree, cohort: Cohort) -> bool:
+    """Whether the development rows of a cohort are those that a fit has learnt from.
+
+    Their rows of the file, their outcomes, and the means of their columns are compared.
+    """
+    design = design_of(fit)
+    outcome = fit["observed_data"]["outcome"]
+    members = cohort.development
+    if cohort.study.predictors != design.study.predictors or not (
+        np.array_equal(outcome["patient"].to_numpy(), cohort.rows[members])
+        and np.array_equal(outcome.to_numpy(), cohort.outcome[members])
+    ):
+        return False
+    matrix = design_matrix(design, cohort.predictors[members])
+    return bool(np.abs(matrix.mean(axis=0)).max() < SAME_MEAN)
 
 
 def settings_of(fit: xr.DataTree) -> dict[str, Any]:

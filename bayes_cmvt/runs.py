@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -289,7 +289,12 @@ def load_table(folder: Path, name: str) -> pd.DataFrame | None:
 
 
 def add_stage(
-    folder: Path, stage: str, record: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+    folder: Path,
+    stage: str,
+    record: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    outdated: Sequence[str] = (),
 ) -> None:
     """Add the tables of a later command to a run, and write down what they were made from.
 
@@ -304,6 +309,8 @@ def add_stage(
     record : mapping
     tables : mapping of str to DataFrame
         Name without ending to table.
+    outdated : sequence of str
+        Tables of an earlier run of the stage that this one does not make.
 
     Raises
     ------
@@ -311,6 +318,9 @@ def add_stage(
         Something could not be written.
     """
     run = read_run(folder)
+    for name in outdated:
+        with _as_run_error(folder):
+            (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
     for name, table in tables.items():
         text = _with_other_sets(load_table(folder, name), table).to_csv(index=False)
         write_text(folder / "tables" / f"{name}.csv", text, overwrite=True)

@@ -22,6 +22,7 @@ from bayes_cmvt import metrics
 from bayes_cmvt.posterior import PATIENT_DRAWS, PATIENT_VALUES
 from bayes_cmvt.threads import side_by_side
 
+SIMULATED = 200  # outcomes drawn from the risks
 GRID = 100  # points at which curves are computed
 ROC_GRID = np.linspace(0, 1, GRID + 1)
 BLOCK_WEIGHTS = 1_000_000
@@ -64,7 +65,7 @@ class Risks:
         One row, or one for each repeat of the cross-validation.
     fold : ndarray of int, shape (repeat, patient), optional
         Fold of each patient; the AUC compares patients of one fold only, whose risks come from
-        one model.
+        one model, every pair weighing the product of its patients' weights.
     """
 
     model: str
@@ -233,15 +234,45 @@ def _roc(outcome: NDArray[np.int8], risk: Floats, weights: Floats) -> Floats:
 
 
 def _auc(risks: Risks, weights: Floats) -> Floats:
-    """AUC, with folds the mean over folds of the AUC within the fold."""
+    """AUC; with folds over the pairs of one fold, whose risks come from one model."""
     if risks.fold is None:
         return np.asarray(metrics.auc(risks.outcome, risks.risk[0], weights=weights))
-    within = [
-        np.asarray(metrics.auc(risks.outcome[held], risk[held], weights=weights[:, held]))
-        for risk, fold in zip(risks.risk, risks.fold, strict=True)
-        for held in (np.flatnonzero(fold == number) for number in range(fold.max() + 1))
-    ]
-    return np.asarray(np.mean(within, axis=0))
+    won, compared = np.zeros(len(weights)), np.zeros(len(weights))
+    for risk, fold in zip(risks.risk, risks.fold, strict=True):
+        for number in range(fold.max() + 1):
+            held = np.flatnonzero(fold == number)
+            outcome, weight = risks.outcome[held], weights[:, held]
+            pairs = (weight @ outcome) * (weight @ (1 - outcome))
+            won += pairs * np.asarray(metrics.auc(outcome, risk[held], weights=weight))
+            compared += pairs
+    return np.asarray(won / compared)
+
+
+def errors_if_calibrated(risks: Risks, settings: ScoringSettings) -> dict[str, float]:
+    """Mean calibration errors of risks that are right, among patients such as these.
+
+    The errors are mean distances: of risks that are right they are not 0, and a bootstrap makes
+    them larger still.
+
+    Parameters
+    ----------
+    risks : Risks
+    settings : ScoringSettings
+
+    Returns
+    -------
+    dict of str to float
+        By metric, over outcomes simulated from the risks.
+    """
+    rng = np.random.default_rng(settings.seed)
+    risk, errors = risks.risk[0], []
+    for _ in range(SIMULATED):
+        outcome = (rng.random(len(risk)) < risk).astype(float)
+        errors.append(metrics.calibration_errors(outcome, risk, settings.smoother, grid=GRID))
+    return {
+        name: float(np.mean([getattr(one, field) for one in errors]))
+        for name, field in ERRORS.items()
+    }
 
 
 def log_odds_draws(fit: xr.DataTree, matrix: Floats) -> Floats:

@@ -22,7 +22,13 @@ from bayes_cmvt.design import Design, design_matrix
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.metrics.calibration import recalibration
-from bayes_cmvt.posterior import design_of, linear_predictor_blocks, log_bernoulli, prior_of
+from bayes_cmvt.posterior import (
+    design_of,
+    learnt_from,
+    linear_predictor_blocks,
+    log_bernoulli,
+    prior_of,
+)
 from bayes_cmvt.progress import Report
 from bayes_cmvt.recalibrating import Patients, SiteDraws, reweighted_site, sampled_site
 from bayes_cmvt.refits import RefitLength
@@ -43,7 +49,6 @@ type Floats = NDArray[np.float64]
 LENGTH = RefitLength(chains=4, warmup=500, draws=2000)
 NUTS_WARMUP, NUTS_DRAWS, NUTS_TARGET = 1000, 1000, 0.99  # of each chain, for a power prior
 POWERS = (0.25, 0.5)  # of the old likelihood; 1 is the exact refit
-CENTRED = 1e-6  # SD by which the mean of a standardised column may miss 0
 
 STANDS = "as it stands"
 LEVEL = "recalibrated intercept"
@@ -181,9 +186,7 @@ def _patients(design: Design, cohort: Cohort, chosen: NDArray[np.bool_]) -> Pati
 def _old_patients(fit: xr.DataTree, design: Design, cohort: Cohort) -> Patients:
     """Development rows of the cohort, which must be those that the fit learnt from."""
     patients = _patients(design, cohort, cohort.development)
-    learnt = fit["observed_data"]["outcome"].to_numpy()
-    same = np.array_equal(patients.outcome, learnt)
-    if not same or np.abs(patients.matrix.mean(axis=0)).max() > CENTRED:
+    if not learnt_from(fit, cohort):
         msg = (
             f"the fit did not learn from the development rows of {cohort.source}: outcomes or "
             "predictors differ; give the cohort that the fit was sampled from, or None"

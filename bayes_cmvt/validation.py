@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.cohort import Cohort, load_cohort
-from bayes_cmvt.errors import OptionError
+from bayes_cmvt.errors import OptionError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MODEL = "horseshoe"
 INTERNAL, EXTERNAL = "validate", "validate --data"
+ACQUAINTED = 0.05  # share of new patients who are like old ones to the last digit
 LONG_RUN = 60.0  # seconds: longer runs announce their expected time
 TABLES = (
     "performance",
@@ -117,14 +118,16 @@ def validate_run(
     run = runs.read_run(request.run)
     fit = runs.load_run(request.run)
     cohort = _cohort(request, fit)
-    for note in cohort.notes if request.data else ():
-        say(note)
+    if request.data is not None:
+        _tell_of_reading(cohort, say)
     stage = EXTERNAL if request.data else INTERNAL
     inputs = _inputs(request, cohort)
     done = run.get("stages", {}).get(stage)
     if done is not None and done["inputs"] == inputs and not request.overwrite:
         return _result(request.run, stage, done, run, reused=True)
     _announce(request, fit, cohort, say)
+    if request.data is not None:
+        _tell_of_old_acquaintances(request, fit, cohort, say)
     found = evaluation.evaluate(
         {MODEL: fit},
         cohort,
@@ -146,8 +149,14 @@ def validate_run(
         "seconds": round(time.perf_counter() - started, 3),
         **told,
     }
-    runs.add_stage(request.run, stage, record, tables)
+    outdated = [name for name in _made_by(stage) if name not in tables]
+    runs.add_stage(request.run, stage, record, tables, outdated=outdated)
     return _result(request.run, stage, record, run, reused=False)
+
+
+def _made_by(stage: str) -> tuple[str, ...]:
+    """Tables that a stage alone makes: they go where it does not make them again."""
+    return ("splits",) if stage == INTERNAL else ("updating",)
 
 
 def _result(
@@ -199,11 +208,15 @@ def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
         The folder holds no rows, or damaged ones.
     """
     from bayes_cmvt.posterior import design_of
-    from bayes_cmvt.runs import load_rows
+    from bayes_cmvt.runs import COHORT, load_rows
 
     rows = load_rows(folder)
+    study = design_of(fit).study
+    if set(rows) != {"(set)", "(outcome)", *(one.name for one in study.predictors)}:
+        msg = f"{folder / COHORT} does not belong to this run: other columns; sample again"
+        raise RunError(msg)
     return Cohort(
-        study=design_of(fit).study,
+        study=study,
         predictors=rows.drop(columns=["(set)", "(outcome)"]),
         outcome=rows["(outcome)"].to_numpy(),
         sets=rows["(set)"].to_numpy().astype(str),
@@ -266,15 +279,48 @@ def _announce(request: ValidateRequest, fit: xr.DataTree, cohort: Cohort, say: S
     if request.data is not None:
         return
     settings, usual = request.settings, RefitLength()
-    sweeps = settings.folds * settings.repeats * usual.sweeps + settings.splits * SPLIT.sweeps
+    events = cohort.events_development
+    folds = min(settings.folds, events, cohort.n_development - events)
+    if folds < settings.folds and settings.repeats:
+        say(f"{folds} folds instead of {settings.folds}: the rarer outcome has no more patients")
+    sweeps = folds * settings.repeats * usual.sweeps + settings.splits * SPLIT.sweeps
     cores = request.cores or os.cpu_count() or 1
     each = sweep_seconds(cohort.n_development, fit["posterior"].sizes["coefficient"])
     seconds = sweeps * each / cores
     if seconds > LONG_RUN:
-        refits = settings.folds * settings.repeats + settings.splits
+        refits = folds * settings.repeats + settings.splits
         say(
             f"expected time about {seconds / 60:.0f} min for {refits} refits to "
             f"{cohort.n_development:,} patients; shorter with --repeats 1 --splits 0"
+        )
+
+
+def _tell_of_reading(cohort: Cohort, say: Say) -> None:
+    """Say what was recognised while reading, and which rows were left out."""
+    for note in cohort.notes:
+        say(note)
+    for step, count in cohort.flow:
+        if count and step not in ("rows in the file", "analysed"):
+            say(f"{step}: {count:,}")
+
+
+def _tell_of_old_acquaintances(
+    request: ValidateRequest, fit: xr.DataTree, new: Cohort, say: Say
+) -> None:
+    """Say how many new patients agree with one of the run in everything, if that is no chance."""
+    from bayes_cmvt.runs import COHORT
+
+    measured = [one.name for one in new.study.predictors if one.kind == "continuous"]
+    if not measured or not (request.run / COHORT).is_file():
+        return
+    old = run_cohort(request.run, fit)
+    known = set(old.predictors.assign(outcome=old.outcome).itertuples(index=False, name=None))
+    rows = new.predictors.assign(outcome=new.outcome).itertuples(index=False, name=None)
+    found = sum(row in known for row in rows)
+    if found >= max(2, ACQUAINTED * len(new.outcome)):
+        say(
+            f"{found} of {len(new.outcome)} patients agree with a patient of the run in every "
+            "predictor and the outcome; if they are the same patients, they are not new"
         )
 
 

@@ -148,6 +148,7 @@ def test_net_benefit_of_development_patients_is_cross_validated(found, split_coh
     assert model["prob_useful"].between(0, 1).all()
     assert (model["evpi_development"] >= -1e-12).all()
     assert (model["evpi_validation"] >= -1e-12).all()
+    assert model.query("set == 'validation'")["apparent"].isna().all()
     treated = model[model["note"] == "same as treat-all"]
     assert (treated["prob_useful"] == 0).all()
     assert len(treated) > 0
@@ -167,9 +168,11 @@ def test_the_model_expects_of_its_rule_what_the_draws_say(found):
 
 def test_risk_groups_hold_all_patients_and_predict_their_events(found):
     table = found.tables["risk_groups"]
-    for called, patients, events in (("development", 451, None), ("validation", 151, None)):
+    for called, patients in (("development", 451), ("validation", 151)):
         part = table[table["set"] == called]
-        assert part["patients"].sum() == patients, events
+        assert part["patients"].sum() == patients
+        # the outermost limits would be the risks of two patients
+        assert part[["risk_lower", "risk_upper"]].isna().to_numpy().sum() == 2
         assert (part["predicted_lower"] <= part["expected"]).all()
         assert (part["expected"] <= part["predicted_upper"]).all()
     tests = found.tables["calibration_tests"]
@@ -178,6 +181,34 @@ def test_risk_groups_hold_all_patients_and_predict_their_events(found):
     ]
     assert tests["p_value"].between(0, 1).all()
     assert tests["df"].iloc[-1] == 10  # new patients: no degree of freedom was spent on them
+
+
+def test_few_patients_make_few_groups_and_no_useful_threshold(split_fit, split_cohort):
+    few = np.flatnonzero(split_cohort.outcome)[:3].tolist() + list(range(4, 16))
+    cohort = replace(
+        split_cohort,
+        predictors=split_cohort.predictors.iloc[few],
+        outcome=split_cohort.outcome[few],
+        sets=split_cohort.sets[few],
+    )
+    tables = evaluate({"m": split_fit}, cohort, external=True, settings=QUICK).tables
+    assert tables["risk_groups"]["patients"].tolist() == [15]
+    model = tables["net_benefit"].query("strategy == 'm'")
+    assert set(model["note"]) <= {
+        "same as treat-all",
+        "same as treat-none",
+        "fewer than 10 patients on one side",
+    }
+
+
+def test_model_based_limits_stand_beside_those_of_new_patients(found):
+    table = found.tables["performance"]
+    for name in ("auc_delong_logit", "recalibration_slope", "recalibration_in_the_large"):
+        row = figure(table, name, set="validation")
+        assert row["lower"] < row["estimate"] < row["upper"]
+    assert figure(table, "recalibration_slope")["set"] == "validation"
+    errors = table[table["if_calibrated"].notna()]
+    assert set(errors["metric"]) == {"integrated_calibration_index", "e50", "e90", "emax"}
 
 
 def test_splits_differ_by_luck(found):
@@ -227,6 +258,18 @@ def test_any_model_that_can_be_fitted_again_plugs_in(split_fit, split_cohort):
 def test_decision_curve_is_the_net_benefit_table(found, split_fit, split_cohort):
     table = bc.decision_curve({"horseshoe": split_fit}, split_cohort, settings=QUICK)
     pd.testing.assert_frame_equal(table, found.tables["net_benefit"])
+
+
+def test_only_models_by_name_and_their_own_patients_are_judged(split_fit, split_cohort):
+    shuffled = replace(split_cohort, outcome=split_cohort.outcome[::-1].copy())
+    with pytest.raises(OptionError, match="or external=True for patients that it has not seen"):
+        evaluate({"m": split_fit}, shuffled, settings=QUICK)
+    with pytest.raises(OptionError, match='"treat_all": expected a fit'):
+        evaluate({"treat_all": split_fit}, split_cohort, settings=QUICK)
+    with pytest.raises(OptionError, match="models by name"):
+        evaluate({}, split_cohort, settings=QUICK)
+    with pytest.raises(OptionError, match="found str; expected a Cohort"):
+        evaluate({"m": split_fit}, "patients.csv", settings=QUICK)
 
 
 def test_settings_outside_what_is_allowed_are_refused_all_at_once():

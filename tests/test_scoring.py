@@ -15,6 +15,7 @@ from bayes_cmvt.scoring import (
     ScoringSettings,
     curve_grid,
     draw_scores,
+    errors_if_calibrated,
     log_odds_draws,
     score_risks,
 )
@@ -90,10 +91,21 @@ def test_auc_of_folds_compares_patients_of_one_fold_only():
     # each fold has a model with an intercept of its own: pooled ranks mean nothing
     shifted = 1 / (1 + np.exp(-(np.log(risk / (1 - risk)) + 3 * fold)))
     found = score_risks(Risks("m", "development", "kfold", outcome, shifted, fold), SETTINGS)
-    within = [
-        roc_auc_score(outcome[fold[0] == number], risk[0, fold[0] == number]) for number in range(5)
-    ]
-    assert found.estimate["auc"] == pytest.approx(np.mean(within), abs=1e-12)
+    parts = [fold[0] == number for number in range(5)]
+    pairs = [outcome[part].sum() * (1 - outcome[part]).sum() for part in parts]
+    within = [roc_auc_score(outcome[part], risk[0, part]) for part in parts]
+    assert found.estimate["auc"] == pytest.approx(np.average(within, weights=pairs), abs=1e-12)
+
+
+def test_interval_of_the_auc_of_folds_is_as_wide_as_delongs():
+    # normalised fold by fold the weights would tell too little: 8 events in each of 10 folds
+    outcome, risk = rule(patients=600, seed=6)
+    fold = np.random.default_rng(2).permutation(np.arange(600) % 10)[np.newaxis]
+    risks = Risks("m", "development", "kfold", outcome, risk, fold)
+    found = score_risks(risks, dataclasses.replace(SETTINGS, replicates=2000))
+    error = np.sqrt(metrics.auc_delong(outcome, risk[0]).variance)
+    # a bootstrap SD of 2,000 replicates has a standard error of 1.6 %; folds waste few pairs
+    assert found.replicates["auc"].std() == pytest.approx(error, rel=0.12)
 
 
 def test_replicates_do_not_depend_on_cores_and_pair_models_on_the_same_patients():
@@ -108,6 +120,18 @@ def test_replicates_do_not_depend_on_cores_and_pair_models_on_the_same_patients(
     # the rules are nearly the same: paired, their difference is far less uncertain than either
     difference = first.replicates["auc"] - other.replicates["auc"]
     assert difference.std() < 0.6 * first.replicates["auc"].std()
+
+
+def test_errors_of_right_risks_are_not_0_and_shrink_with_patients():
+    few, many = (
+        errors_if_calibrated(Risks("m", "validation", "holdout", *rule(patients)), SETTINGS)[
+            "integrated_calibration_index"
+        ]
+        for patients in (100, 1600)
+    )
+    assert 0.01 < few < 0.1
+    # mean absolute errors go with 1 / sqrt(n): a quarter, simulated to a few per cent
+    assert many / few == pytest.approx(0.25, abs=0.06)
 
 
 def test_curve_points_are_no_patients():

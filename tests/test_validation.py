@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,17 +64,24 @@ def contents(folder):
     }
 
 
-@pytest.fixture
-def run(tmp_path):
-    (tmp_path / "small.toml").write_text(STUDY)
-    patients(160, 1).to_csv(tmp_path / "small.csv", index=False)
-    folder = tmp_path / "run"
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    """A study, its patients and its run: made once, copied for every test."""
+    place = tmp_path_factory.mktemp("sampled")
+    (place / "small.toml").write_text(STUDY)
+    patients(160, 1).to_csv(place / "small.csv", index=False)
     done = invoke(
-        *["sample", tmp_path / "small.toml", "--data", tmp_path / "small.csv", "--out", folder],
+        *["sample", place / "small.toml", "--data", place / "small.csv", "--out", place / "run"],
         *["--warmup", "300", "--draws", "1000", "--quiet"],
     )
     assert done.exit_code == 0, done.output
-    return folder
+    return place
+
+
+@pytest.fixture
+def run(sampled, tmp_path):
+    shutil.copytree(sampled, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "run"
 
 
 @pytest.fixture
@@ -192,6 +200,59 @@ def test_levels_never_seen_are_refused_and_nothing_is_written(run, others):
     assert 'column sex: level "2"' in done.stderr or "column sex: level 2" in done.stderr
     assert "Nothing was written" in done.stderr
     assert contents(run) == before
+
+
+def test_a_stage_leaves_no_table_of_an_earlier_run(run):
+    invoke("validate", run, *QUICK, "--quiet")
+    done = invoke("validate", run, *QUICK[:-4], "--splits", "0", "--replicates", "200")
+    assert not (run / "tables/splits.csv").exists()
+    assert "Split 7:3" not in done.stdout
+
+
+def test_rows_of_another_run_are_refused(run, tmp_path):
+    rows = pd.read_parquet(run / "cohort.parquet")
+    rows.rename(columns={"age": "years"}).to_parquet(run / "cohort.parquet")
+    done = invoke("validate", run, *QUICK)
+    assert done.exit_code == 2
+    assert "does not belong to this run" in done.stderr
+    rows.assign(**{"(outcome)": 1 - rows["(outcome)"]}).to_parquet(run / "cohort.parquet")
+    done = invoke("validate", run, *QUICK)
+    assert done.exit_code == 2
+    assert "did not learn from the development patients" in done.stderr
+
+
+def test_an_event_coded_the_other_way_round_is_suspected(run, others):
+    turned = pd.read_csv(others)
+    turned["y"] = 1 - turned["y"]
+    turned.to_csv(others, index=False)
+    done = invoke("validate", run, "--data", others, *QUICK, "--no-update")
+    assert "coded the other way round?" in done.stdout
+
+
+def test_rows_that_are_left_out_are_counted(run, others):
+    holes = pd.read_csv(others).astype({"age": float})
+    holes.loc[:4, "age"] = np.nan
+    holes.to_csv(others, index=False)
+    done = invoke("validate", run, "--data", others, *QUICK, "--no-update", "--missing", "drop")
+    assert done.exit_code == 0
+    assert ": 5" in done.stderr
+
+
+def test_updates_by_other_patients_do_not_outlive_a_run_without_updates(run, others):
+    invoke("validate", run, "--data", others, *QUICK, "--no-power-prior", "--quiet")
+    assert (run / "tables/updating.csv").is_file()
+    invoke("validate", run, "--data", others, *QUICK, "--no-update", "--quiet")
+    assert not (run / "tables/updating.csv").exists()
+
+
+def test_old_acquaintances_among_the_new_patients_are_counted(run, others, tmp_path):
+    mixed = pd.concat([pd.read_csv(others), pd.read_csv(tmp_path / "small.csv").head(30)])
+    mixed.drop(columns="set").to_csv(others, index=False)
+    done = invoke("validate", run, "--data", others, *QUICK, "--no-update")
+    assert done.exit_code == 0
+    # 30 are the same; with one decimal of age and a sex some more are like an old one by chance
+    found = int(done.stderr.partition(" of 150 patients agree")[0].splitlines()[-1])
+    assert 30 <= found < 60
 
 
 def test_the_patients_of_the_run_are_no_other_patients(run, tmp_path):

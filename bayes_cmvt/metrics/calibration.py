@@ -537,8 +537,8 @@ def _single_row(
 
 
 def _group_count(groups: int) -> int:
-    if not isinstance(groups, int | np.integer) or groups < 2:
-        msg = f"groups: found {groups}; allowed: whole numbers from 2"
+    if not isinstance(groups, int | np.integer) or groups < 1:
+        msg = f"groups: found {groups}; allowed: whole numbers from 1"
         raise MetricError(msg)
     return int(groups)
 
