@@ -18,7 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_cmvt.errors import MetricError
-from bayes_cmvt.metrics.arrays import Floats, Rows, checked_rows, scalar, score_rows
+from bayes_cmvt.metrics.arrays import (
+    Floats,
+    Rows,
+    checked_ci_prob,
+    checked_rows,
+    scalar,
+    score_rows,
+)
 
 CLIPPED = 1e-12
 NEWTON_STEPS = 100
@@ -236,9 +243,7 @@ def recalibration(
     (-1.098612, 1.333333, nan)
     """
     rows = _single_row(outcome, risk, weights, "recalibration")
-    if not 0 < float(ci_prob) < 1:
-        msg = f"ci_prob: found {ci_prob}; allowed: above 0 and below 1"
-        raise MetricError(msg)
+    checked_ci_prob(ci_prob)
     level = float(score_rows(_in_the_large_rows, rows))
     intercept, slope = (float(value) for value in score_rows(_line_rows, rows))
     level_se, intercept_se, slope_se, covariance = _standard_errors(rows, level, intercept, slope)
@@ -537,7 +542,7 @@ def _single_row(
 
 
 def _group_count(groups: int) -> int:
-    if not isinstance(groups, int | np.integer) or groups < 1:
+    if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 1:
         msg = f"groups: found {groups}; allowed: whole numbers from 1"
         raise MetricError(msg)
     return int(groups)
