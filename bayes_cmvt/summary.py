@@ -185,9 +185,15 @@ def sample_text(record: dict[str, Any]) -> str:
         _risk_lines(record),
         _warning_lines(record),
         _verdict_lines(record),
-        [f"run folder: {record['run_folder']}"],
+        _closing_lines(record),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _closing_lines(record: dict[str, Any]) -> list[str]:
+    folder = record["run_folder"]
+    trusted = record["diagnostics"]["trusted"]
+    return [f"run folder: {folder}", *([f"next: bayes-cmvt validate {folder}"] if trusted else [])]
 
 
 def _heading_lines(record: dict[str, Any]) -> list[str]:
