@@ -264,7 +264,10 @@ def load_rows(folder: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(file)
     except FileNotFoundError:
-        msg = f"{folder} holds no {COHORT} (a shared copy has none); sample again"
+        msg = (
+            f"{folder} holds no {COHORT} (a shared copy has none): give other patients with --data "
+            "FILE, or sample again"
+        )
     except (OSError, ValueError) as error:
         msg = f"{file} is damaged ({type(error).__name__}); sample again"
     raise RunError(msg)

@@ -111,7 +111,7 @@ def validate_run(
     InputError
         The run, the data or the options cannot be used; nothing was written.
     """
-    from bayes_cmvt import evaluation, runs
+    from bayes_cmvt import runs
 
     started = time.perf_counter()
     _check_request(request)
@@ -120,29 +120,16 @@ def validate_run(
     cohort = _cohort(request, fit)
     if request.data is not None:
         _tell_of_reading(cohort, say)
+        _tell_of_old_acquaintances(request, fit, cohort, say)
     stage = EXTERNAL if request.data else INTERNAL
     inputs = _inputs(request, cohort)
     done = run.get("stages", {}).get(stage)
     if done is not None and done["inputs"] == inputs and not request.overwrite:
         return _result(request.run, stage, done, run, reused=True)
+    if done is not None and done["inputs"]["data"] != inputs["data"]:
+        say(f"the rows of {done['inputs']['data']['file']} in the tables will be replaced")
     _announce(request, fit, cohort, say)
-    if request.data is not None:
-        _tell_of_old_acquaintances(request, fit, cohort, say)
-    found = evaluation.evaluate(
-        {MODEL: fit},
-        cohort,
-        external=request.data is not None,
-        settings=request.settings,
-        cores=request.cores,
-        report=report,
-    )
-    tables = dict(found.tables)
-    told = _told(cohort, found)
-    if request.data and request.update.wanted:
-        tables["updating"] = _updates(request, fit, cohort, report)
-    for one in found.judged:
-        if one.left_out is not None:
-            tables["loo"] = one.left_out.patients
+    tables, told = _judged(request, fit, cohort, report)
     record = {
         "inputs": inputs,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -152,6 +139,29 @@ def validate_run(
     outdated = [name for name in _made_by(stage) if name not in tables]
     runs.add_stage(request.run, stage, record, tables, outdated=outdated)
     return _result(request.run, stage, record, run, reused=False)
+
+
+def _judged(
+    request: ValidateRequest, fit: xr.DataTree, cohort: Cohort, report: Report | None
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """Every table of the stage, and what is to be told besides them."""
+    from bayes_cmvt import evaluation
+
+    found = evaluation.evaluate(
+        {MODEL: fit},
+        cohort,
+        external=request.data is not None,
+        settings=request.settings,
+        cores=request.cores,
+        report=report,
+    )
+    tables = dict(found.tables)
+    if request.data and request.update.wanted:
+        tables["updating"] = _updates(request, fit, cohort, report)
+    for one in found.judged:
+        if one.left_out is not None:
+            tables["loo"] = one.left_out.patients
+    return tables, _told(cohort, found)
 
 
 def _made_by(stage: str) -> tuple[str, ...]:

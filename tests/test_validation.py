@@ -174,7 +174,12 @@ def test_other_patients_need_no_split_and_keep_the_rows_of_the_own_ones(run, oth
         bc.metrics.calibration_in_the_large(outcome, risks), abs=1e-9
     )
     assert row["lower"] > 0  # events are more frequent there
-    # one run of the file replaces the other
+    # another file replaces this one, and is said to
+    another = others.with_name("another.csv")
+    pd.read_csv(others).head(90).to_csv(another, index=False)
+    done = invoke("validate", run, "--data", another, *QUICK, "--no-update")
+    assert "the rows of others.csv in the tables will be replaced" in done.stderr
+    invoke("validate", run, "--data", others, *QUICK, "--no-update", "--quiet")
     invoke("validate", run, "--data", others, *QUICK, "--no-update", "--overwrite", "--quiet")
     pd.testing.assert_frame_equal(pd.read_csv(run / "tables/performance.csv"), table)
 
@@ -207,6 +212,18 @@ def test_a_stage_leaves_no_table_of_an_earlier_run(run):
     done = invoke("validate", run, *QUICK[:-4], "--splits", "0", "--replicates", "200")
     assert not (run / "tables/splits.csv").exists()
     assert "Split 7:3" not in done.stdout
+
+
+def test_a_shared_copy_is_judged_by_other_patients_only(run, others):
+    (run / "cohort.parquet").unlink()
+    done = invoke("validate", run, *QUICK)
+    assert done.exit_code == 2
+    assert "give other patients with --data FILE" in done.stderr
+    done = invoke("validate", run, "--data", others, *QUICK)
+    assert done.exit_code == 0
+    table = pd.read_csv(run / "tables/updating.csv").set_index("update")
+    assert "left out" in table.loc["refit on old and new", "note"]
+    assert np.isfinite(table.loc["recalibrated intercept", "elpd"])
 
 
 def test_rows_of_another_run_are_refused(run, tmp_path):
