@@ -9,7 +9,7 @@ from hypothesis import settings
 import bayes_cmvt as bc
 from bayes_cmvt.cohort import Cohort
 
-settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("repeatable", derandomize=True, max_examples=50)
 settings.register_profile("search", deadline=None)
 settings.load_profile("repeatable")
 

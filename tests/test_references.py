@@ -207,7 +207,7 @@ def simulated_patients(n: int = 150) -> pd.DataFrame:
 @pytest.mark.parametrize(
     "name",
     [
-        "own priors",
+        pytest.param("own priors", marks=slow),
         pytest.param("student-t", marks=slow),
         pytest.param("normal", marks=slow),
     ],

@@ -98,7 +98,7 @@ def test_rows_levels_and_units_do_not_matter(truth_fit: xr.DataTree) -> None:
     assert list(theirs["term"])[-2:] == ["group[mild]", "group[grave]"]
 
 
-@pytest.mark.parametrize("engine", ["gibbs", "nuts"])
+@pytest.mark.parametrize("engine", ["gibbs", pytest.param("nuts", marks=pytest.mark.slow)])
 def test_same_seed_gives_the_same_draws_on_any_number_of_cores(engine: str) -> None:
     data = simulated(80)
     short = {"warmup": 100, "draws": 50, "chains": 3, "engine": engine}
