@@ -6,7 +6,7 @@ Calibration and ROC curves stand on grids, never at the risks of single patients
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,30 @@ def _about(risks: Risks, columns: Mapping[str, Any], ci_prob: float) -> pd.DataF
     return pd.DataFrame({**about, **columns, "interval": ci_prob})
 
 
-def risk_group_table(risks: Risks, draws: Floats, seed: int, ci_prob: float = 0.95) -> pd.DataFrame:
-    """Events of each tenth of the patients beside those that the model predicts.
+@dataclass(frozen=True, eq=False)
+class GroupedPatients:
+    """Patients in tenths by risk, fewer groups where a tenth would be less than ten patients.
 
-    Fewer groups where a tenth would be less than ten patients.
+    Attributes
+    ----------
+    risks : Risks
+        With one risk for each patient.
+    groups : RiskGroups
+    predicted : ndarray, shape (draw, group)
+        Events of outcomes simulated from each draw's risks.
+    expected, variance : ndarray, shape (draw, group)
+        Of the number of events, by each draw's risks.
+    """
+
+    risks: Risks
+    groups: metrics.RiskGroups
+    predicted: Floats
+    expected: Floats
+    variance: Floats
+
+
+def group_patients(risks: Risks, draws: Floats, seed: int) -> GroupedPatients:
+    """Put patients in groups by risk, with what each draw says of the events there.
 
     Parameters
     ----------
@@ -68,6 +88,24 @@ def risk_group_table(risks: Risks, draws: Floats, seed: int, ci_prob: float = 0.
     draws : ndarray, shape (draw, patient)
         Risk of these patients in each draw.
     seed : int
+        Of the simulated outcomes.
+    """
+    rule = risks.risk[0]
+    groups = metrics.risk_groups(risks.outcome, rule, _groups(risks))
+    group = np.searchsorted(groups.upper[:-1], rule, side="left")
+    member = np.asarray(group[:, np.newaxis] == np.arange(len(groups.upper)), dtype=float)
+    simulated = (np.random.default_rng(seed).random(draws.shape) < draws).astype(float)
+    return GroupedPatients(
+        risks, groups, simulated @ member, draws @ member, (draws * (1 - draws)) @ member
+    )
+
+
+def risk_group_table(grouped: GroupedPatients, ci_prob: float = 0.95) -> pd.DataFrame:
+    """Events of each group of patients beside those that the model predicts.
+
+    Parameters
+    ----------
+    grouped : GroupedPatients
     ci_prob : float in (0, 1)
         Of the posterior predictive interval of the number of events.
 
@@ -77,20 +115,19 @@ def risk_group_table(risks: Risks, draws: Floats, seed: int, ci_prob: float = 0.
         ``model, set, method, group, risk_lower, risk_upper, patients, events, expected,
         predicted_lower, predicted_upper, interval``.
     """
-    groups = metrics.risk_groups(risks.outcome, risks.risk[0], _groups(risks))
-    predicted = _predicted(draws, seed) @ _members(risks)
-    lower, upper = np.quantile(predicted, tails(ci_prob), axis=0, method="inverted_cdf")
+    groups, limits = grouped.groups, tails(ci_prob)
+    lower, upper = np.quantile(grouped.predicted, limits, axis=0, method="inverted_cdf")
     columns: dict[str, Any] = {"group": np.arange(1, len(groups.patients) + 1)}
     # the outermost limits are the risks of two patients
     cuts = np.round(groups.upper[:-1], CUT_DECIMALS)
     columns |= {"risk_lower": [np.nan, *cuts], "risk_upper": [*cuts, np.nan]}
     columns |= {"patients": groups.patients, "events": groups.events, "expected": groups.expected}
     columns |= {"predicted_lower": lower, "predicted_upper": upper}
-    return _about(risks, columns, ci_prob)
+    return _about(grouped.risks, columns, ci_prob)
 
 
-def calibration_tests(risks: Risks, draws: Floats, seed: int) -> pd.DataFrame:
-    """Do events in tenths of the patients fit the risks? Low power: a large P shows little.
+def calibration_tests(grouped: GroupedPatients) -> pd.DataFrame:
+    """Whether events in groups of patients fit the risks. Low power: a large P shows little.
 
     ``posterior_predictive``: how often outcomes simulated from the draws are as far from their
     risks as the observed ones, by the chi-square discrepancy over groups (Gelman, Meng & Stern
@@ -102,16 +139,15 @@ def calibration_tests(risks: Risks, draws: Floats, seed: int) -> pd.DataFrame:
     DataFrame
         ``model, set, method, test, statistic, df, p_value``.
     """
-    members, outcome = _members(risks), risks.outcome
-    expected, variance = draws @ members, (draws * (1 - draws)) @ members
+    risks = grouped.risks
     observed, simulated = (
-        ((events - expected) ** 2 / np.maximum(variance, TINY)).sum(axis=-1)
-        for events in (outcome @ members, _predicted(draws, seed) @ members)
+        ((events - grouped.expected) ** 2 / np.maximum(grouped.variance, TINY)).sum(axis=-1)
+        for events in (grouped.groups.events, grouped.predicted)
     )
     p_value = float(np.mean(simulated >= observed))
     rows = [{"test": "posterior_predictive", "statistic": observed.mean(), "p_value": p_value}]
     if risks.method == "holdout":
-        test = metrics.hosmer_lemeshow(outcome, risks.risk[0], _groups(risks), external=True)
+        test = metrics.hosmer_lemeshow(risks.outcome, risks.risk[0], _groups(risks), external=True)
         rows.append({"test": "hosmer_lemeshow", **asdict(test)})
     about = {"model": risks.model, "set": risks.set, "method": risks.method}
     columns = [*about, "test", "statistic", "df", "p_value"]
@@ -121,16 +157,3 @@ def calibration_tests(risks: Risks, draws: Floats, seed: int) -> pd.DataFrame:
 def _groups(risks: Risks) -> int:
     """Return how many groups of at least ten patients there can be, ten at the most."""
     return max(1, min(GROUPS, len(risks.outcome) // PATIENTS_AT_LEAST))
-
-
-def _members(risks: Risks) -> Floats:
-    """Which patient is in which tenth, 1 or 0, shape (patient, group)."""
-    rule = risks.risk[0]
-    upper = metrics.risk_groups(risks.outcome, rule, _groups(risks)).upper
-    group = np.searchsorted(upper[:-1], rule, side="left")
-    return np.asarray(group[:, np.newaxis] == np.arange(len(upper)), dtype=float)
-
-
-def _predicted(draws: Floats, seed: int) -> Floats:
-    """Outcomes simulated from each draw's risks, shape (draw, patient)."""
-    return np.asarray(np.random.default_rng(seed).random(draws.shape) < draws, dtype=float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -29,7 +30,13 @@ from bayes_cmvt.crossvalidation import (
     refit_bad_rows,
     split_again,
 )
-from bayes_cmvt.curves import calibration_table, calibration_tests, risk_group_table, roc_table
+from bayes_cmvt.curves import (
+    calibration_table,
+    calibration_tests,
+    group_patients,
+    risk_group_table,
+    roc_table,
+)
 from bayes_cmvt.design import design_matrix
 from bayes_cmvt.errors import OptionError, nearest, quoted
 from bayes_cmvt.intervals import tails
@@ -103,6 +110,11 @@ class Judged:
     left_out: LeaveOneOut | None = None
     pairs: metrics.LeavePairOut | None = None
     splits: pd.DataFrame | None = None
+
+    @cached_property
+    def risk_draws(self) -> Floats:
+        """Risk of each patient in each draw, shape (draw, patient)."""
+        return expit(self.log_odds)
 
     @property
     def quoted(self) -> Scored:
@@ -342,19 +354,15 @@ def _tables(judged: Sequence[Judged], settings: EvaluationSettings) -> dict[str,
     """Every table that has rows; those of two models only where there are two."""
     ci_prob, seed = settings.interval, settings.seed
     scored = [one for each in judged for one in (each.deployed, each.folds) if one is not None]
+    grouped = [group_patients(one.deployed.risks, one.risk_draws, seed) for one in judged]
     parts = {
         "performance": [performance_table(scored, ci_prob)]
         + [table for one in judged for table in _more_performance(one, ci_prob)],
         "net_benefit": _net_benefits(judged, ci_prob),
         "calibration": [calibration_table(one, ci_prob) for one in scored],
         "roc": [roc_table(one, ci_prob) for one in scored if one.risks.fold is None],
-        "risk_groups": [
-            risk_group_table(one.deployed.risks, expit(one.log_odds), seed, ci_prob)
-            for one in judged
-        ],
-        "calibration_tests": [
-            calibration_tests(one.deployed.risks, expit(one.log_odds), seed) for one in judged
-        ],
+        "risk_groups": [risk_group_table(one, ci_prob) for one in grouped],
+        "calibration_tests": [calibration_tests(one) for one in grouped],
         "splits": [one.splits for one in judged if one.splits is not None],
         "performance_difference": [difference_table(scored, ci_prob)],
         "net_benefit_difference": [net_benefit_difference([one.quoted for one in judged], ci_prob)],
@@ -366,7 +374,7 @@ def _tables(judged: Sequence[Judged], settings: EvaluationSettings) -> dict[str,
 def _more_performance(judged: Judged, ci_prob: float) -> list[pd.DataFrame]:
     """What patients left out say, and how unstable the draws are."""
     rule = judged.deployed.risks
-    tables = [draw_instability_table(rule, expit(judged.log_odds), ci_prob)]
+    tables = [draw_instability_table(rule, judged.risk_draws, ci_prob)]
     if judged.left_out is not None and judged.pairs is not None:
         settings = judged.deployed.settings
         tables.append(left_out_table(rule, judged.left_out, judged.pairs, settings, ci_prob))
@@ -376,7 +384,7 @@ def _more_performance(judged: Judged, ci_prob: float) -> list[pd.DataFrame]:
 def _net_benefits(judged: Sequence[Judged], ci_prob: float) -> list[pd.DataFrame]:
     """Net benefit by set: of each model, and once of treating everybody and nobody."""
     tables = [
-        net_benefit_table(one.quoted, one.deployed, expit(one.log_odds), ci_prob) for one in judged
+        net_benefit_table(one.quoted, one.deployed, one.risk_draws, ci_prob) for one in judged
     ]
     first = {one.deployed.risks.set: one.quoted for one in reversed(judged)}
     return tables + [treat_all_or_none(one, ci_prob) for one in first.values()]

@@ -38,3 +38,15 @@ def numeric_cohort(matrix, events=None, rest="", **keys):
     frame["y"] = np.arange(len(frame)) % 2 if events is None else np.arange(len(frame)) < events
     declared = "".join(predictor(name, **keys) for name in names)
     return load_cohort(study(declared, rest), frame.astype({"y": int}))
+
+
+def assert_leading_axes_are_broadcast(metric, outcome, risk, weights, **tolerance):
+    """Risks of shape (draw, 1, patient) and weights (replicate, patient), against one by one."""
+    found = metric(outcome, risk, weights=weights)
+    assert found.shape == (len(risk), len(weights))
+    expected = [[metric(outcome, draw[0], weights=row) for row in weights] for draw in risk]
+    np.testing.assert_allclose(found, expected, **tolerance)
+    one_risk = metric(outcome, risk[0, 0], weights=weights)
+    np.testing.assert_allclose(one_risk, found[0], **tolerance)
+    one_weight = metric(outcome, risk[:, 0], weights=weights[0])
+    np.testing.assert_allclose(one_weight, found[:, 0], **tolerance)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import bayes_cmvt as bc
 from bayes_cmvt.cohort import Cohort
@@ -29,6 +30,35 @@ def reference(name: str) -> dict[str, Any]:
     text = (REFERENCES[name] / f"{name}.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
+
+
+def reference_section(name: str, section: str) -> dict[str, Any]:
+    """One section of a reference; the test is skipped, loudly, where the file is absent."""
+    if not available(name):
+        pytest.skip(f"{name}.json is not beside this repository")
+    content: dict[str, Any] = reference(name)[section]
+    return content
+
+
+def log_odds_of(name: str, coefficients: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Outcomes of a reference's design, and their log-odds by R's coefficients."""
+    design = reference_design(name)
+    terms = [term for term in coefficients if term != "(Intercept)"]
+    predictor = design[terms].to_numpy() @ [coefficients[term] for term in terms]
+    return design["y"].to_numpy(), coefficients["(Intercept)"] + predictor
+
+
+def glm_log_odds(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Outcomes and log-odds of R's maximum-likelihood fit."""
+    return log_odds_of(name, reference_section(name, "glm")["coef"])
+
+
+def resampled_rows(name: str) -> np.ndarray:
+    """Rows of R's bootstrap resamples, counted from 0, shape (resample, patient)."""
+    path = SHARED / "reference" / f"{name}_bootidx.csv"
+    if not path.is_file():
+        pytest.skip("../shared/reference is not beside this repository")
+    return np.loadtxt(path, delimiter=",", dtype=int) - 1
 
 
 def reference_design(name: str) -> pd.DataFrame:

@@ -245,18 +245,18 @@ class Grid:
         return nodes + step * (rng.random(nodes.shape) - 0.5)
 
 
-def follows(draws: Array, cdf: Callable[[Array], Array]) -> None:
+def assert_follows(draws: Array, cdf: Callable[[Array], Array]) -> None:
     """Kolmogorov-Smirnov for independent draws."""
     assert stats.kstest(draws, cdf).pvalue > SMALLEST_P
 
 
-def close_to(draws: Array, expected: float) -> None:
+def assert_close_to(draws: Array, expected: float) -> None:
     """The mean of independent draws, within its Monte Carlo error."""
     error = draws.std() / math.sqrt(len(draws))
     assert abs(draws.mean() - expected) < STANDARD_ERRORS * error
 
 
-def proportional(found: Array, expected: Array, rounding: float = 1e-10) -> None:
+def assert_proportional(found: Array, expected: Array, rounding: float = 1e-10) -> None:
     """Two log densities differ by a constant."""
     assert np.isfinite(found).all()
     assert np.ptp(found - expected) < rounding
@@ -287,8 +287,8 @@ def weight_variance(z: float) -> float:
 @tilts
 def test_weights_have_the_mean_and_the_variance_of_polya_gamma(tilt: float) -> None:
     draws = weights_at(tilt)
-    close_to(draws, weight_mean(tilt))
-    close_to((draws - weight_mean(tilt)) ** 2, weight_variance(tilt))
+    assert_close_to(draws, weight_mean(tilt))
+    assert_close_to((draws - weight_mean(tilt)) ** 2, weight_variance(tilt))
 
 
 @tilts
@@ -298,7 +298,7 @@ def test_weights_have_the_laplace_transform_that_defines_polya_gamma(tilt: float
     for times in (-0.2, 0.3, 1.0, 4.0):
         t = times / weight_mean(tilt)
         below = np.cosh(np.sqrt(complex(tilt**2 / 2 + t) / 2)).real  # a cosine where negative
-        close_to(np.exp(-t * draws), math.cosh(tilt / 2) / below)
+        assert_close_to(np.exp(-t * draws), math.cosh(tilt / 2) / below)
 
 
 def weight_law(tilt: float) -> Tabulated:
@@ -318,7 +318,7 @@ def weight_law(tilt: float) -> Tabulated:
 
 @tilts
 def test_weights_follow_the_density_of_polya_gamma(tilt: float) -> None:
-    follows(weights_at(tilt, seed=3), weight_law(tilt).cdf)
+    assert_follows(weights_at(tilt, seed=3), weight_law(tilt).cdf)
 
 
 @pytest.mark.parametrize("tilt", [0.5, 6.0])
@@ -336,8 +336,8 @@ def test_weights_follow_a_sum_of_exponentials(tilt: float) -> None:
 def test_weights_at_enormous_log_odds_keep_mean_and_variance(tilt: float) -> None:
     # tanh is 1 and 1/cosh 0 to the last digit
     draws = weights_at(tilt, seed=35)
-    close_to(draws, 1 / (2 * tilt))
-    close_to((draws - 1 / (2 * tilt)) ** 2, 1 / (2 * tilt**3))
+    assert_close_to(draws, 1 / (2 * tilt))
+    assert_close_to((draws - 1 / (2 * tilt)) ** 2, 1 / (2 * tilt**3))
 
 
 def test_the_sign_of_the_log_odds_does_not_matter_to_the_weights() -> None:
@@ -350,7 +350,7 @@ def test_each_patient_has_a_weight_at_its_own_log_odds() -> None:
     eta = np.tile([0.0, 6.0, -20.0], 60_000)
     draws = gibbs.draw_weights(np.random.default_rng(7), eta)
     for index, tilt in enumerate([0.0, 6.0, 20.0]):
-        close_to(draws[index::3], weight_mean(tilt))
+        assert_close_to(draws[index::3], weight_mean(tilt))
 
 
 # The slice step -----------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ def test_a_slice_step_on_a_single_mode_is_uniform_on_the_slice(sd: float) -> Non
     def cdf(values: Array) -> Array:
         return np.clip((values[:, np.newaxis] / reach + 1) / 2, 0, 1).mean(axis=1)
 
-    follows(found, cdf)
+    assert_follows(found, cdf)
 
 
 type Step = Callable[[np.random.Generator, float, float, float], float]
@@ -420,19 +420,19 @@ def one_step_from_each(step: Step, starts: Array, parameter: float) -> Array:
 @pytest.mark.parametrize("sd", [0.01, 1.0, 100.0])
 def test_slice_steps_leave_normals_invariant(sd: float) -> None:
     law = stats.norm(0, sd)
-    follows(one_step_from_each(normal_step, law.rvs(10_000, random_state=10), sd), law.cdf)
+    assert_follows(one_step_from_each(normal_step, law.rvs(10_000, random_state=10), sd), law.cdf)
 
 
 @pytest.mark.parametrize("shape", [0.3, 4.0])
 def test_slice_steps_leave_skewed_laws_invariant(shape: float) -> None:
     law = stats.loggamma(shape)
-    follows(one_step_from_each(gamma_step, law.rvs(10_000, random_state=11), shape), law.cdf)
+    assert_follows(one_step_from_each(gamma_step, law.rvs(10_000, random_state=11), shape), law.cdf)
 
 
 def test_slice_steps_leave_a_half_cauchy_invariant_on_its_logarithm() -> None:
     law = stats.halfcauchy(scale=0.04)
     starts = np.log(law.rvs(10_000, random_state=12))
-    follows(np.exp(one_step_from_each(half_cauchy_step, starts, 0.04)), law.cdf)
+    assert_follows(np.exp(one_step_from_each(half_cauchy_step, starts, 0.04)), law.cdf)
 
 
 def test_slice_steps_leave_two_modes_invariant_and_cross_between_them() -> None:
@@ -446,7 +446,7 @@ def test_slice_steps_leave_two_modes_invariant_and_cross_between_them() -> None:
         lower, upper = (stats.norm(mode, mixture.sd).cdf(x) for mode in (-1, 1))
         return mixture.share * lower + (1 - mixture.share) * upper
 
-    follows(found, cdf)
+    assert_follows(found, cdf)
     # reversible: as many steps lead up as down; of so many equal ones the excess is binomial
     up, down = np.sum((starts < 0) & (found > 0)), np.sum((starts > 0) & (found < 0))
     assert down > 100
@@ -462,14 +462,14 @@ LOGARITHMS = np.linspace(-12, 12, 25)
 def test_half_cauchy_is_that_of_scipy_on_the_logarithm(scale: float) -> None:
     found = np.array([gibbs.log_half_cauchy(x, scale) for x in LOGARITHMS])
     expected = stats.halfcauchy(scale=scale).logpdf(np.exp(LOGARITHMS)) + LOGARITHMS
-    proportional(found, expected)
+    assert_proportional(found, expected)
 
 
 @pytest.mark.parametrize(("shape", "rate"), [(2.0, 8.0), (0.5, 0.01)])
 def test_inverse_gamma_is_that_of_scipy_on_the_logarithm(shape: float, rate: float) -> None:
     points = np.linspace(-3, 12, 16)
     found = np.array([gibbs.log_inverse_gamma(x, shape, rate) for x in points])
-    proportional(found, stats.invgamma(shape, scale=rate).logpdf(np.exp(points)) + points)
+    assert_proportional(found, stats.invgamma(shape, scale=rate).logpdf(np.exp(points)) + points)
 
 
 @settings(max_examples=50, deadline=None)
@@ -566,7 +566,7 @@ def test_global_conditional_is_the_joint_density_without_the_coefficients(
     found = np.array([gibbs.log_global_density(x, fixed) for x in POINTS])
     scales = scales_of(state)
     expected = np.array([log_marginal(prior, scales._replace(log_tau=x)) for x in POINTS])
-    proportional(found, expected)
+    assert_proportional(found, expected)
 
 
 def local_given(scales: Scales, v: float, information: float, score: float) -> gibbs.LocalGiven:
@@ -614,7 +614,7 @@ def test_local_conditionals_are_the_joint_density_also_after_others_have_moved(
         j = prior.shrunk[index]
         fixed = local_given(scales, v[j], information[j, j], pulled[j])
         found = np.array([gibbs.log_local_density(x, fixed) for x in POINTS])
-        proportional(found, along_local(prior, scales, index))
+        assert_proportional(found, along_local(prior, scales, index))
         scales.log_local[index] = moved
         changed = scales.variances(prior)
         gibbs.change_variance(information, pulled, j, changed[j] - v[j])
@@ -642,7 +642,7 @@ def test_shift_conditional_is_the_joint_density_along_the_line(prior: gibbs.Prio
         log_joint(prior, THETA, Scales(state.log_tau + a, state.log_local - a, state.log_c2))
         for a in POINTS
     ]
-    proportional(found, np.array(expected))
+    assert_proportional(found, np.array(expected))
 
 
 @priors
@@ -653,7 +653,7 @@ def test_slab_conditional_is_the_joint_density(prior: gibbs.Prior) -> None:
     fixed = gibbs.SlabGiven(beta, products, prior.slab_scale, prior.slab_df)
     found = np.array([gibbs.log_slab_density(x, fixed) for x in POINTS])
     expected = [log_joint(prior, THETA, scales._replace(log_c2=x)) for x in POINTS]
-    proportional(found, np.array(expected))
+    assert_proportional(found, np.array(expected))
 
 
 ALL, RARER = 0, 1
@@ -699,7 +699,7 @@ def test_group_conditional_is_the_exact_posterior_along_the_line(group: int) -> 
     )
     found = np.array([gibbs.log_group_density(x, fixed) for x in POINTS])
     along = THETA + POINTS[:, np.newaxis] * line
-    proportional(found, log_outcomes(along) + log_coefficients(along, mean, v))
+    assert_proportional(found, log_outcomes(along) + log_coefficients(along, mean, v))
 
 
 def test_large_groups_lose_nothing_to_overflow() -> None:
@@ -847,9 +847,9 @@ def test_coefficients_are_drawn_from_their_normal_posterior(prior: gibbs.Prior) 
     # independent N(0, 1) after whitening by numpy
     white = (draws - mean) @ np.linalg.cholesky(precision)
     for j in range(3):
-        follows(white[:, j], stats.norm.cdf)
+        assert_follows(white[:, j], stats.norm.cdf)
         for k in range(j):
-            close_to(white[:, j] * white[:, k], 0.0)
+            assert_close_to(white[:, j] * white[:, k], 0.0)
 
 
 def test_global_scale_keeps_its_conditional() -> None:
@@ -870,7 +870,7 @@ def test_global_scale_keeps_its_conditional() -> None:
         [gibbs.draw_global(rng, prior, state._replace(log_tau=x), gram, score) for x in starts]
     )
     assert (found != starts).all()
-    follows(found, law.cdf)
+    assert_follows(found, law.cdf)
 
 
 def test_local_scales_keep_their_conditional_together() -> None:
@@ -902,12 +902,12 @@ def test_local_scales_keep_their_conditional_together() -> None:
     )
     assert (found != starts).all()
     for j in range(2):
-        follows(found[:, j], law.cdf(j))
+        assert_follows(found[:, j], law.cdf(j))
     # together: how often both lie on the same side of their means
     middle = np.array([law.moments(j)[0] for j in range(2)])
     same_side = (axis > middle[0])[:, np.newaxis] == (axis > middle[1])
     agree = (found[:, 0] > middle[0]) == (found[:, 1] > middle[1])
-    close_to(agree.astype(float), law.weights[same_side].sum())
+    assert_close_to(agree.astype(float), law.weights[same_side].sum())
 
 
 def test_slab_keeps_its_conditional() -> None:
@@ -922,22 +922,22 @@ def test_slab_keeps_its_conditional() -> None:
     products, beta = scales.log_tau + scales.log_local, THETA[1:].copy()
     found = np.array([gibbs.draw_slab(rng, prior, beta, products, x) for x in starts])
     assert (found != starts).all()
-    follows(found, law.cdf)
+    assert_follows(found, law.cdf)
 
 
 @pytest.mark.parametrize(("deviation", "df"), [(0.0, 3.0), (2.7, 4.0), (-2.7, 4.0)])
 def test_mixture_follows_its_inverse_gamma(deviation: float, df: float) -> None:
     rng = np.random.default_rng(21)
     found = np.array([gibbs.draw_mixture(rng, deviation, df) for _ in range(20_000)])
-    follows(found, stats.invgamma((df + 1) / 2, scale=(df + deviation**2) / 2).cdf)
+    assert_follows(found, stats.invgamma((df + 1) / 2, scale=(df + deviation**2) / 2).cdf)
 
 
 def test_mixture_and_normal_together_are_a_student_t() -> None:
     rng = np.random.default_rng(22)
     starts = stats.t(3).rvs(20_000, random_state=23)
     mixture = np.array([gibbs.draw_mixture(rng, x, 3.0) for x in starts])
-    follows(mixture, stats.invgamma(1.5, scale=1.5).cdf)
-    follows(np.sqrt(mixture) * rng.standard_normal(20_000), stats.t(3).cdf)
+    assert_follows(mixture, stats.invgamma(1.5, scale=1.5).cdf)
+    assert_follows(np.sqrt(mixture) * rng.standard_normal(20_000), stats.t(3).cdf)
 
 
 # Groups of patients -------------------------------------------------------------------------------
@@ -976,7 +976,7 @@ def test_group_moves_keep_the_exact_posterior_along_their_line(group: int) -> No
     found = (moved - THETA)[:, 0] / line[0]
     np.testing.assert_allclose(moved, THETA + found[:, np.newaxis] * line, atol=1e-12)
     assert (found != starts).all()
-    follows(found, law.cdf)
+    assert_follows(found, law.cdf)
 
 
 @groups
@@ -1100,11 +1100,11 @@ def independence_steps(rng: np.random.Generator, theta: Array, steps: int) -> Ar
 
 def follow_rare_law(found: Array, law: Grid) -> None:
     for j in range(2):
-        follows(found[:, j], law.cdf(j))
+        assert_follows(found[:, j], law.cdf(j))
     # sees tails that are too light or too heavy: the squared Mahalanobis distance has mean 2
     mean, covariance = law.mean_and_covariance()
     white = np.linalg.solve(np.linalg.cholesky(covariance), (found - mean).T)
-    close_to(np.sum(white**2, axis=0), 2.0)
+    assert_close_to(np.sum(white**2, axis=0), 2.0)
 
 
 def test_independence_steps_keep_the_exact_posterior() -> None:

@@ -27,7 +27,7 @@ from bayes_cmvt.metrics.calibration import (
     recalibration,
     risk_groups,
 )
-from tests.references import SHARED, available, reference, reference_design
+from tests.references import glm_log_odds, reference_design, reference_section, resampled_rows
 
 PRINTED = 1e-9  # the references carry 15 significant digits
 ROUNDING = 1e-12
@@ -38,28 +38,6 @@ type Case = tuple[np.ndarray, np.ndarray, np.ndarray]  # outcome, risk, weights
 
 in_every_dataset = pytest.mark.parametrize("name", ["synth26", "indo_rct", "birthwt", "asah"])
 any_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-
-
-def calibration_reference(name: str) -> dict[str, Any]:
-    if not available(name):
-        pytest.skip(f"{name}.json is not beside this repository")
-    content: dict[str, Any] = reference(name)["calibration"]
-    return content
-
-
-def outcome_and_glm_predictor(name: str) -> tuple[np.ndarray, np.ndarray]:
-    design = reference_design(name)
-    coefficients = reference(name)["glm"]["coef"]
-    intercept = coefficients.pop("(Intercept)")
-    predictor = intercept + design[list(coefficients)].to_numpy() @ list(coefficients.values())
-    return design["y"].to_numpy(), predictor
-
-
-def bootstrap_rows(name: str) -> np.ndarray:
-    path = SHARED / "reference" / f"{name}_bootidx.csv"
-    if not path.is_file():
-        pytest.skip("../shared/reference is not beside this repository")
-    return np.loadtxt(path, delimiter=",", dtype=int) - 1
 
 
 def line_by_newton(predictors: np.ndarray, outcome: np.ndarray) -> np.ndarray:
@@ -99,8 +77,8 @@ def overlapping(n: int = 60, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 @in_every_dataset
 def test_level_intercept_and_slope_equal_glm(name: str) -> None:
-    expected = calibration_reference(name)["val_prob"]["exact_recalibration"]
-    outcome, predictor = outcome_and_glm_predictor(name)
+    expected = reference_section(name, "calibration")["val_prob"]["exact_recalibration"]
+    outcome, predictor = glm_log_odds(name)
     found = recalibration(outcome, expit(predictor))
     assert found.in_the_large == pytest.approx(expected["calibration_in_the_large"], abs=PRINTED)
     assert found.intercept == pytest.approx(expected["intercept"], abs=PRINTED)
@@ -110,8 +88,8 @@ def test_level_intercept_and_slope_equal_glm(name: str) -> None:
 @in_every_dataset
 def test_standard_errors_equal_those_of_the_last_step_but_one_of_glm(name: str) -> None:
     """R inverts the information from which its last step started: 1e-8 away from the solution."""
-    expected = calibration_reference(name)["val_prob"]["exact_recalibration"]
-    outcome, predictor = outcome_and_glm_predictor(name)
+    expected = reference_section(name, "calibration")["val_prob"]["exact_recalibration"]
+    outcome, predictor = glm_log_odds(name)
     found = recalibration(outcome, expit(predictor))
     lines = np.column_stack([np.ones(len(outcome)), predictor])
     for mine, theirs, columns, offset in (
@@ -143,10 +121,10 @@ def standard_errors_by_step(
 @in_every_dataset
 def test_mean_slope_of_200_resampled_models_equals_that_of_r(name: str) -> None:
     """`validate`: models fitted to resamples, each recalibrated on the original patients."""
-    boot = calibration_reference(name)["bootstrap"]
+    boot = reference_section(name, "calibration")["bootstrap"]
     design = reference_design(name)
     columns, outcome = design[boot["columns"]].to_numpy(dtype=float), design["y"].to_numpy()
-    rows = bootstrap_rows(name)
+    rows = resampled_rows(name)
     models = np.array([line_by_newton(columns[chosen], outcome[chosen]) for chosen in rows])
     predictors = models[:, :1] + models[:, 1:] @ columns.T
     table = boot["exact"]["validate"]
@@ -168,8 +146,8 @@ def test_mean_slope_of_200_resampled_models_equals_that_of_r(name: str) -> None:
 
 @in_every_dataset
 def test_hosmer_lemeshow_equals_r(name: str) -> None:
-    expected = calibration_reference(name)["hosmer_lemeshow"]
-    outcome, predictor = outcome_and_glm_predictor(name)
+    expected = reference_section(name, "calibration")["hosmer_lemeshow"]
+    outcome, predictor = glm_log_odds(name)
     found = hosmer_lemeshow(outcome, expit(predictor))
     assert found.statistic == pytest.approx(expected["statistic"], abs=PRINTED)
     assert found.df == expected["df"]
@@ -181,8 +159,8 @@ def test_hosmer_lemeshow_equals_r(name: str) -> None:
 
 @in_every_dataset
 def test_risk_groups_equal_r(name: str) -> None:
-    expected = calibration_reference(name)["hosmer_lemeshow"]
-    outcome, predictor = outcome_and_glm_predictor(name)
+    expected = reference_section(name, "calibration")["hosmer_lemeshow"]
+    outcome, predictor = glm_log_odds(name)
     found = risk_groups(outcome, expit(predictor))
     assert found.patients.tolist() == expected["n"]
     assert found.events.tolist() == expected["observed_events"]

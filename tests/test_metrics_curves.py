@@ -27,7 +27,13 @@ from bayes_cmvt.metrics.curves import (
     integrated_calibration_index,
 )
 from bayes_cmvt.metrics.local_regression import loess_rows, merged_rows, quantile_rows, spread_rows
-from tests.references import SHARED, available, reference, reference_design
+from tests.references import (
+    glm_log_odds,
+    log_odds_of,
+    reference_design,
+    reference_section,
+    resampled_rows,
+)
 
 PRINTED = 1e-9  # the references carry 15 significant digits
 ROUNDING = 1e-12
@@ -38,27 +44,6 @@ type Case = tuple[np.ndarray, np.ndarray, np.ndarray]  # outcome, risk, weights
 
 in_every_dataset = pytest.mark.parametrize("name", ["synth26", "indo_rct", "birthwt", "asah"])
 any_smoother = pytest.mark.parametrize("smoother", SMOOTHERS)
-
-
-def calibration_reference(name: str) -> dict[str, Any]:
-    if not available(name):
-        pytest.skip(f"{name}.json is not beside this repository")
-    content: dict[str, Any] = reference(name)["calibration"]
-    return content
-
-
-def outcome_and_risk(name: str, coefficients: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
-    design = reference_design(name)
-    terms = [term for term in coefficients if term != "(Intercept)"]
-    predictor = design[terms].to_numpy() @ [coefficients[term] for term in terms]
-    return design["y"].to_numpy(), expit(coefficients["(Intercept)"] + predictor)
-
-
-def bootstrap_rows(name: str) -> np.ndarray:
-    path = SHARED / "reference" / f"{name}_bootidx.csv"
-    if not path.is_file():
-        pytest.skip("../shared/reference is not beside this repository")
-    return np.loadtxt(path, delimiter=",", dtype=int) - 1
 
 
 def cohort(n: int, seed: int, digits: int = 16) -> Case:
@@ -160,8 +145,9 @@ def spline_by_optimiser(risk: np.ndarray, outcome: np.ndarray) -> np.ndarray:
 
 @in_every_dataset
 def test_errors_of_loess_equal_r(name: str) -> None:
-    expected = calibration_reference(name)["loess"]["direct"]
-    outcome, risk = outcome_and_risk(name, reference(name)["glm"]["coef"])
+    expected = reference_section(name, "calibration")["loess"]["direct"]
+    outcome, log_odds = glm_log_odds(name)
+    risk = expit(log_odds)
     found = calibration_errors(outcome, risk)
     for field in FIELDS:
         assert getattr(found, field) == pytest.approx(expected[field], abs=PRINTED)
@@ -169,8 +155,9 @@ def test_errors_of_loess_equal_r(name: str) -> None:
 
 @in_every_dataset
 def test_errors_of_lowess_equal_val_prob(name: str) -> None:
-    expected = calibration_reference(name)["val_prob"]["val_prob"]
-    outcome, risk = outcome_and_risk(name, reference(name)["glm"]["coef"])
+    expected = reference_section(name, "calibration")["val_prob"]["val_prob"]
+    outcome, log_odds = glm_log_odds(name)
+    risk = expit(log_odds)
     found = calibration_errors(outcome, risk, "lowess")
     for field, key in (("ici", "Eavg"), ("e90", "E90"), ("emax", "Emax")):
         assert getattr(found, field) == pytest.approx(expected[key], abs=PRINTED)
@@ -178,9 +165,10 @@ def test_errors_of_lowess_equal_val_prob(name: str) -> None:
 
 @in_every_dataset
 def test_lowess_curve_equals_r(name: str) -> None:
-    boot = calibration_reference(name)["bootstrap"]
+    boot = reference_section(name, "calibration")["bootstrap"]
     expected = np.reshape(boot["exact"]["calibrate"]["values"], (50, -1))
-    outcome, risk = outcome_and_risk(name, boot["glm_coef"])
+    outcome, log_odds = log_odds_of(name, boot["glm_coef"])
+    risk = expit(log_odds)
     found = calibration_curve(outcome, risk, "lowess", at=expected[:, 0])
     assert found.observed == pytest.approx(expected[:, 1], abs=PRINTED)
 
@@ -188,8 +176,8 @@ def test_lowess_curve_equals_r(name: str) -> None:
 @in_every_dataset
 def test_lowess_of_200_resamples_equals_r_with_counts_as_weights(name: str) -> None:
     """`training` of `rms::calibrate`: each model on its own resample, where patients repeat."""
-    boot = calibration_reference(name)["bootstrap"]
-    rows = bootstrap_rows(name)
+    boot = reference_section(name, "calibration")["bootstrap"]
+    rows = resampled_rows(name)
     expected = np.reshape(boot["exact"]["calibrate"]["values"], (50, -1))
     points, training, test, used = expected[:, [0, 3, 4, 6]].T
     design = reference_design(name)

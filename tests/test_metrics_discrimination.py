@@ -27,7 +27,8 @@ from bayes_cmvt.metrics.discrimination import (
     specificity,
     youden,
 )
-from tests.references import available, reference, reference_design
+from tests.builders import assert_leading_axes_are_broadcast
+from tests.references import glm_log_odds, reference_design, reference_section
 
 PRINTED = 1e-9  # the references carry 15 significant digits
 ROUNDING = 1e-12
@@ -37,21 +38,6 @@ ASAH_MARKERS = ("wfns", "s100b", "ndka")
 type Case = tuple[np.ndarray, np.ndarray, np.ndarray]  # outcome, risk, weights
 
 in_every_dataset = pytest.mark.parametrize("name", ["synth26", "indo_rct", "birthwt", "asah"])
-
-
-def roc_reference(name: str) -> dict[str, Any]:
-    if not available(name):
-        pytest.skip(f"{name}.json is not beside this repository")
-    roc: dict[str, Any] = reference(name)["roc"]
-    return roc
-
-
-def outcome_and_glm_risk(name: str) -> tuple[np.ndarray, np.ndarray]:
-    design = reference_design(name)
-    coefficients = reference(name)["glm"]["coef"]
-    intercept = coefficients.pop("(Intercept)")
-    predictor = intercept + design[list(coefficients)].to_numpy() @ list(coefficients.values())
-    return design["y"].to_numpy(), 1 / (1 + np.exp(-predictor))
 
 
 def outcome_and_marker(name: str, variable: str, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -121,8 +107,9 @@ def cases(draw: st.DrawFn, least_of_each: int = 1) -> tuple[np.ndarray, np.ndarr
 
 @in_every_dataset
 def test_area_variance_and_interval_of_glm_risks_are_those_of_proc(name):
-    printed = roc_reference(name)["glm"]
-    outcome, risk = outcome_and_glm_risk(name)
+    printed = reference_section(name, "roc")["glm"]
+    outcome, log_odds = glm_log_odds(name)
+    risk = 1 / (1 + np.exp(-log_odds))
     area = auc_delong(outcome, risk)
     assert auc(outcome, risk) == pytest.approx(printed["auc"], abs=PRINTED)
     assert area.estimate == pytest.approx(printed["auc"], abs=PRINTED)
@@ -132,7 +119,7 @@ def test_area_variance_and_interval_of_glm_risks_are_those_of_proc(name):
 
 @in_every_dataset
 def test_area_variance_and_interval_of_a_marker_are_those_of_proc(name):
-    printed = roc_reference(name)["marker"]
+    printed = reference_section(name, "roc")["marker"]
     area = auc_delong(*outcome_and_marker(name, printed["variable"], printed["sign"]))
     assert area.estimate == pytest.approx(printed["auc"], abs=PRINTED)
     assert area.variance == pytest.approx(printed["var_delong"], abs=PRINTED)
@@ -148,8 +135,9 @@ def assert_difference(found: AreaDifference, printed: dict[str, Any]) -> None:
 
 @in_every_dataset
 def test_paired_test_of_glm_risks_and_a_marker_is_that_of_proc(name):
-    roc = roc_reference(name)
-    outcome, risk = outcome_and_glm_risk(name)
+    roc = reference_section(name, "roc")
+    outcome, log_odds = glm_log_odds(name)
+    risk = 1 / (1 + np.exp(-log_odds))
     _, marker = outcome_and_marker(name, roc["marker"]["variable"], roc["marker"]["sign"])
     found = auc_difference(outcome, risk, marker)
     assert_difference(found, roc["test_glm_vs_marker_delong_paired"])
@@ -157,7 +145,7 @@ def test_paired_test_of_glm_risks_and_a_marker_is_that_of_proc(name):
 
 @pytest.mark.parametrize("variable", ASAH_MARKERS)
 def test_areas_of_the_single_markers_of_asah_are_those_of_proc(variable):
-    printed = roc_reference("asah")["single_markers"][variable]
+    printed = reference_section("asah", "roc")["single_markers"][variable]
     area = auc_delong(*outcome_and_marker("asah", variable))
     assert area.estimate == pytest.approx(printed["auc"], abs=PRINTED)
     assert area.variance == pytest.approx(printed["var_delong"], abs=PRINTED)
@@ -166,7 +154,7 @@ def test_areas_of_the_single_markers_of_asah_are_those_of_proc(variable):
 
 @pytest.mark.parametrize("pair", ["wfns_s100b", "wfns_ndka", "s100b_ndka"])
 def test_paired_tests_of_the_markers_of_asah_are_those_of_proc(pair):
-    printed = roc_reference("asah")["marker_tests"][pair]
+    printed = reference_section("asah", "roc")["marker_tests"][pair]
     first, second = pair.split("_")
     outcome, risk_a = outcome_and_marker("asah", first)
     _, risk_b = outcome_and_marker("asah", second)
@@ -378,8 +366,9 @@ def test_curve_runs_from_nobody_to_everybody_and_its_area_is_the_auc(case):
 
 @in_every_dataset
 def test_curve_has_as_many_points_as_that_of_proc(name):
-    roc = roc_reference(name)
-    outcome, risk = outcome_and_glm_risk(name)
+    roc = reference_section(name, "roc")
+    outcome, log_odds = glm_log_odds(name)
+    risk = 1 / (1 + np.exp(-log_odds))
     _, marker = outcome_and_marker(name, roc["marker"]["variable"], roc["marker"]["sign"])
     assert len(roc_curve(outcome, marker).threshold) == roc["marker"]["n_thresholds"]
     # equal rows of the design may differ in the last bit of R's sum, not of ours
@@ -487,8 +476,9 @@ def assert_youden(found: Youden, printed: list[dict[str, float]]) -> None:
 
 @in_every_dataset
 def test_youden_of_glm_risks_and_of_a_marker_are_those_of_proc(name):
-    roc = roc_reference(name)
-    assert_youden(youden(*outcome_and_glm_risk(name)), roc["glm"]["youden"])
+    roc = reference_section(name, "roc")
+    outcome, log_odds = glm_log_odds(name)
+    assert_youden(youden(outcome, 1 / (1 + np.exp(-log_odds))), roc["glm"]["youden"])
     marker = roc["marker"]
     found = youden(*outcome_and_marker(name, marker["variable"], marker["sign"]))
     assert_youden(found, marker["youden"])
@@ -496,7 +486,7 @@ def test_youden_of_glm_risks_and_of_a_marker_are_those_of_proc(name):
 
 @pytest.mark.parametrize("variable", ASAH_MARKERS)
 def test_youden_of_the_single_markers_of_asah_are_those_of_proc(variable):
-    printed = roc_reference("asah")["single_markers"][variable]["youden"]
+    printed = reference_section("asah", "roc")["single_markers"][variable]["youden"]
     assert_youden(youden(*outcome_and_marker("asah", variable)), printed)
 
 
@@ -638,14 +628,7 @@ def test_draws_and_weights_are_broadcast_against_each_other(metric):
     rng = np.random.default_rng(8)
     risk = np.round(rng.uniform(size=(4, 1, 30)), 1)
     weights = rng.integers(1, 4, size=(3, 30)).astype(float)
-    found = metric(outcome, risk, weights=weights)
-    assert found.shape == (4, 3)
-    expected = [[metric(outcome, draw[0], weights=row) for row in weights] for draw in risk]
-    np.testing.assert_allclose(found, expected, atol=ROUNDING)
-    one_risk = metric(outcome, risk[0, 0], weights=weights)
-    np.testing.assert_allclose(one_risk, found[0], atol=ROUNDING)
-    one_weight = metric(outcome, risk[:, 0], weights=weights[0])
-    np.testing.assert_allclose(one_weight, found[:, 0], atol=ROUNDING)
+    assert_leading_axes_are_broadcast(metric, outcome, risk, weights, atol=ROUNDING)
 
 
 @each

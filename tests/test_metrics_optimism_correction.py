@@ -15,7 +15,13 @@ from bayes_cmvt.metrics.curves import calibration_curve
 from bayes_cmvt.metrics.discrimination import auc
 from bayes_cmvt.metrics.optimism_correction import optimism, optimism_corrected_curve
 from bayes_cmvt.metrics.scores import brier_score
-from tests.references import REFERENCES, SHARED, available, reference, reference_design
+from tests.references import (
+    REFERENCES,
+    SHARED,
+    reference_design,
+    reference_section,
+    resampled_rows,
+)
 
 NAMES = sorted(REFERENCES)
 PARTS = ("apparent", "training", "test", "optimism", "corrected")
@@ -85,13 +91,11 @@ class Refitted:
 
 @functools.cache
 def refitted(name: str) -> Refitted:
-    drawn = SHARED / "reference" / f"{name}_bootidx.csv"
-    if not (available(name) and drawn.is_file()):
-        pytest.skip("../shared/reference is not beside this repository")
-    content, design = reference(name)["calibration"]["bootstrap"], reference_design(name)
+    rows = resampled_rows(name)
+    content = reference_section(name, "calibration")["bootstrap"]
+    design = reference_design(name)
     outcome = design["y"].to_numpy(dtype=float)
     matrix = np.column_stack([np.ones(len(design)), design[content["columns"]]])
-    rows = np.loadtxt(drawn, delimiter=",", dtype=int) - 1
     fits = [maximum_likelihood(matrix[drawn], outcome[drawn]) for drawn in rows]
     whole = matrix @ maximum_likelihood(matrix, outcome)
     return Refitted(outcome, rows, whole, np.array(fits) @ matrix.T, content["exact"])

@@ -19,7 +19,8 @@ from bayes_cmvt.metrics.scores import (
     log_score,
     scaled_brier_score,
 )
-from tests.references import available, reference, reference_design
+from tests.builders import assert_leading_axes_are_broadcast
+from tests.references import glm_log_odds, reference
 
 PRINTED = 1e-9  # the references carry 15 significant digits
 ROUNDING = 1e-12
@@ -27,14 +28,6 @@ OF_RISKS = (brier_score, scaled_brier_score, log_score)
 
 each = pytest.mark.parametrize("metric", OF_RISKS)
 probabilities = st.floats(0, 1)
-
-
-def glm_risk(name: str) -> tuple[np.ndarray, np.ndarray]:
-    design = reference_design(name)
-    coefficients = reference(name)["glm"]["coef"]
-    intercept = coefficients.pop("(Intercept)")
-    predictor = intercept + design[list(coefficients)].to_numpy() @ list(coefficients.values())
-    return design["y"].to_numpy(), 1 / (1 + np.exp(-predictor))
 
 
 def random_case(seed: int, patients: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,10 +50,8 @@ def cohorts(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["synth26", "indo_rct", "birthwt", "asah"])
 def test_scores_of_glm_risks_are_those_of_rms(name):
-    if not available(name):
-        pytest.skip(f"{name}.json is not beside this repository")
-    expected = reference(name)
-    outcome, risk = glm_risk(name)
+    outcome, log_odds = glm_log_odds(name)
+    risk, expected = 1 / (1 + np.exp(-log_odds)), reference(name)
     brier = brier_score(outcome, risk)
     assert brier == pytest.approx(expected["glm"]["brier"], abs=PRINTED)
     assert brier == pytest.approx(expected["calibration"]["lrm_stats"]["Brier"], abs=PRINTED)
@@ -202,14 +193,7 @@ def test_draws_and_weights_are_broadcast_against_each_other(metric):
     outcome, _, _ = random_case(5)
     rng = np.random.default_rng(5)
     risk, weights = rng.uniform(size=(4, 1, 40)), rng.dirichlet(np.ones(40), size=3)
-    found = metric(outcome, risk, weights=weights)
-    assert found.shape == (4, 3)
-    expected = [[metric(outcome, draw[0], weights=row) for row in weights] for draw in risk]
-    np.testing.assert_allclose(found, expected, rtol=ROUNDING)
-    one_risk = metric(outcome, risk[0, 0], weights=weights)
-    np.testing.assert_allclose(one_risk, found[0], rtol=ROUNDING)
-    one_weight = metric(outcome, risk[:, 0], weights=weights[0])
-    np.testing.assert_allclose(one_weight, found[:, 0], rtol=ROUNDING)
+    assert_leading_axes_are_broadcast(metric, outcome, risk, weights, rtol=ROUNDING)
 
 
 @each

@@ -42,7 +42,7 @@ def horseshoe(columns=26, tau0=0.05, n=224, events=82, **changes):
     return replace(prior, **changes)
 
 
-def follows(draws, distribution):
+def assert_follows(draws, distribution):
     """Kolmogorov-Smirnov at a fixed seed; a right sampler passes 999 seeds of 1000."""
     assert stats.kstest(np.ravel(draws), distribution.cdf).pvalue > 1e-3
 
@@ -131,9 +131,9 @@ def test_own_priors_are_per_unit_and_kept_predictors_per_sd():
 def test_draws_of_own_priors_follow_them_and_return_to_units():
     design = own_prior_design()
     beta = drawn(numeric_prior(design, n=60, events=30)).beta
-    follows(beta[:, 1], stats.norm(0, 2.5))
-    follows(beta[:, 2] / design.sd[2], stats.norm(0.4, 0.3))
-    follows(beta[:, 5] / design.sd[5], stats.norm(-1, 2))
+    assert_follows(beta[:, 1], stats.norm(0, 2.5))
+    assert_follows(beta[:, 2] / design.sd[2], stats.norm(0.4, 0.3))
+    assert_follows(beta[:, 5] / design.sd[5], stats.norm(-1, 2))
 
 
 def test_a_study_without_shrunk_columns_needs_no_global_scale():
@@ -143,7 +143,7 @@ def test_a_study_without_shrunk_columns_needs_no_global_scale():
     assert np.isnan(prior.global_scale)
     found = drawn(prior)
     assert found.local.shape == (DRAWS, 0)
-    follows(found.beta, stats.norm(0, 2.5))
+    assert_follows(found.beta, stats.norm(0, 2.5))
 
 
 # Draws --------------------------------------------------------------------------------------------
@@ -151,10 +151,10 @@ def test_a_study_without_shrunk_columns_needs_no_global_scale():
 
 def test_scales_follow_the_distributions_of_the_horseshoe():
     found = drawn(horseshoe(columns=2, slab_scale=1.5, slab_df=5.0))
-    follows(found.tau, stats.halfcauchy(scale=0.05))
-    follows(found.local[:, 0], stats.halfcauchy())
-    follows(found.local[:, 1], stats.halfcauchy())
-    follows(np.square(found.slab), stats.invgamma(2.5, scale=2.5 * 1.5**2))
+    assert_follows(found.tau, stats.halfcauchy(scale=0.05))
+    assert_follows(found.local[:, 0], stats.halfcauchy())
+    assert_follows(found.local[:, 1], stats.halfcauchy())
+    assert_follows(np.square(found.slab), stats.invgamma(2.5, scale=2.5 * 1.5**2))
 
 
 def test_quantiles_of_tau_are_those_of_a_half_cauchy():
@@ -183,12 +183,12 @@ def test_coefficients_given_their_scales_are_standard_normal():
     prior = horseshoe(columns=3)
     found = drawn(prior)
     variance = prior_variance(prior, found.tau, found.local, found.slab, found.local.shape)
-    follows(found.beta / np.sqrt(variance), stats.norm())
+    assert_follows(found.beta / np.sqrt(variance), stats.norm())
 
 
 def test_without_global_shrinkage_the_slab_is_a_student_t():
     found = drawn(horseshoe(columns=1, tau0=1e12, slab_scale=2.0, slab_df=4.0))
-    follows(found.beta, stats.t(4, scale=2.0))
+    assert_follows(found.beta, stats.t(4, scale=2.0))
 
 
 def test_with_a_wide_slab_the_prior_is_the_plain_horseshoe():
@@ -205,8 +205,8 @@ def test_with_a_wide_slab_the_prior_is_the_plain_horseshoe():
 )
 def test_other_families_follow_their_distributions(family, distribution):
     found = drawn(horseshoe(columns=2, family=family, scale=1.7, df=5.0, tau0=np.nan))
-    follows(found.beta[:, 0], distribution)
-    follows(found.beta[:, 1], distribution)
+    assert_follows(found.beta[:, 0], distribution)
+    assert_follows(found.beta[:, 1], distribution)
     assert (found.tau, found.slab) == (None, None)
 
 
@@ -216,7 +216,7 @@ def test_other_families_follow_their_distributions(family, distribution):
 )
 def test_the_intercept_follows_its_family(family, distribution):
     found = drawn(horseshoe(columns=1, intercept_family=family, intercept_scale=1.3))
-    follows(found.intercept, distribution)
+    assert_follows(found.intercept, distribution)
 
 
 def test_the_same_seed_gives_the_same_draws():
