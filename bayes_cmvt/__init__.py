@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayes_cmvt import metrics as metrics
     from bayes_cmvt.agreement import engine_agreement as engine_agreement
+    from bayes_cmvt.baseline import fit_baseline as fit_baseline
+    from bayes_cmvt.baseline_estimates import baseline_coefficients as baseline_coefficients
+    from bayes_cmvt.classifier import LassoLogisticClassifier as LassoLogisticClassifier
     from bayes_cmvt.cohort import Cohort as Cohort
     from bayes_cmvt.cohort import flow_table as flow_table
     from bayes_cmvt.cohort import load_cohort as load_cohort
@@ -40,11 +43,13 @@ if TYPE_CHECKING:
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
     from bayes_cmvt.recovery import invariance_test as invariance_test
+    from bayes_cmvt.runs import load_baseline as load_baseline
     from bayes_cmvt.runs import load_run as load_run
     from bayes_cmvt.sampling import sample as sample
     from bayes_cmvt.study import Study as Study
     from bayes_cmvt.study import load_study as load_study
     from bayes_cmvt.updating import update_model as update_model
+    from bayes_cmvt.workers import Workers as Workers
 
 _SUBPACKAGES = ("metrics",)
 
@@ -54,20 +59,25 @@ _ROOMS = {
     "DataError": "errors",
     "EvaluationSettings": "evaluation",
     "InputError": "errors",
+    "LassoLogisticClassifier": "classifier",
     "MetricError": "errors",
     "OptionError": "errors",
     "RunError": "errors",
     "SamplingError": "errors",
     "Study": "study",
     "StudyError": "errors",
+    "Workers": "workers",
+    "baseline_coefficients": "baseline_estimates",
     "coefficients": "estimates",
     "decision_curve": "evaluation",
     "define": "glossary",
     "engine_agreement": "agreement",
     "evaluate": "evaluation",
+    "fit_baseline": "baseline",
     "flow_table": "cohort",
     "invariance_test": "recovery",
     "leave_one_out": "crossvalidation",
+    "load_baseline": "runs",
     "load_cohort": "cohort",
     "load_run": "runs",
     "load_study": "study",
@@ -85,20 +95,25 @@ __all__ = [
     "DataError",
     "EvaluationSettings",
     "InputError",
+    "LassoLogisticClassifier",
     "MetricError",
     "OptionError",
     "RunError",
     "SamplingError",
     "Study",
     "StudyError",
+    "Workers",
+    "baseline_coefficients",
     "coefficients",
     "decision_curve",
     "define",
     "engine_agreement",
     "evaluate",
+    "fit_baseline",
     "flow_table",
     "invariance_test",
     "leave_one_out",
+    "load_baseline",
     "load_cohort",
     "load_run",
     "load_study",

@@ -52,7 +52,7 @@ def threshold_grid(low: float, high: float) -> Floats:
 
 
 def net_benefit_table(
-    quoted: Scored, deployed: Scored, draws: Floats, ci_prob: float = 0.95
+    quoted: Scored, deployed: Scored, draws: Floats | None, ci_prob: float = 0.95
 ) -> pd.DataFrame:
     """Net benefit of acting on a model's risks at each threshold.
 
@@ -62,8 +62,9 @@ def net_benefit_table(
         For development patients the cross-validated risks, lest optimism is counted as benefit.
     deployed : Scored
         The same patients by the rule as it is deployed.
-    draws : ndarray, shape (draw, patient)
-        Risk of these patients in each draw: what the model expects of its own rule.
+    draws : ndarray, shape (draw, patient), optional
+        Risk of these patients in each posterior draw: what the model expects of its own rule.
+        Without a posterior nothing is expected.
     ci_prob : float in (0, 1)
 
     Returns
@@ -86,7 +87,8 @@ def net_benefit_table(
     }
     if deployed is not quoted:
         columns["apparent"] = deployed.estimate["decision"]
-    columns |= _expected(draws, deployed.risks.risk[0], thresholds, ci_prob)
+    if draws is not None:
+        columns |= _expected(draws, deployed.risks.risk[0], thresholds, ci_prob)
     return pd.concat([table, pd.DataFrame(columns)], axis=1).reindex(columns=COLUMNS)
 
 

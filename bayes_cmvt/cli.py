@@ -16,6 +16,7 @@ from bayes_cmvt.console import SamplingProgress, print_message, print_result
 from bayes_cmvt.errors import BayesCmvtError, InputError
 
 DONE, DEFECT, BAD_INPUT, NOT_TRUSTED, INTERRUPTED = 0, 1, 2, 3, 130
+NOTHING_WRITTEN = "interrupted; nothing was written."
 DEFAULT_STUDY = "pep"  # until a cohort for cmvt exists
 DEFAULT_SEED = 2025
 
@@ -59,8 +60,8 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         except InputError as error:
             print_message(f"bayes-cmvt: {error}\n\nNothing was written.")
             raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            print_message("bayes-cmvt: interrupted; nothing was written.")
+        except KeyboardInterrupt as stop:
+            print_message(f"bayes-cmvt: {next(iter(stop.args), NOTHING_WRITTEN)}")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # the reader of our output has gone; keep Python from writing to it again at its exit
@@ -277,6 +278,63 @@ def validate(
         result = validate_run(request, say=say, report=progress)
     record = validation_record(result)
     _show(record, validation_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def baseline(
+    run: RunArgument,
+    resamples: Annotated[
+        int | None,
+        typer.Option("--resamples", help="Of the whole workflow; 0: none (default: the study's)."),
+    ] = None,
+    folds: Annotated[
+        Path | None,
+        typer.Option("--folds", metavar="FILE", help="Table with columns row and fold."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT."),
+    ] = None,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Resamples in processes instead of threads.")
+    ] = False,
+    repeats: Annotated[
+        int, typer.Option("--repeats", help="Of the cross-validation; 0: none.")
+    ] = 5,
+    splits: Annotated[int, typer.Option("--splits", help="Random 7:3 splits; 0: none.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    interval: IntervalOption = 0.95,
+    cores: Annotated[
+        int | None, typer.Option("--cores", help="Resamples at a time (default: all cores).")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the LASSO workflow on the run's patients, and again on every resample of them."""
+    from bayes_cmvt.baseline_run import BaselineRequest, baseline_run
+    from bayes_cmvt.baseline_summary import baseline_record, baseline_text
+    from bayes_cmvt.evaluation import EvaluationSettings
+    from bayes_cmvt.workers import Workers
+
+    kind: Literal["threads", "processes", "cluster"]
+    kind = "cluster" if cluster is not None else "processes" if processes else "threads"
+    request = BaselineRequest(
+        run,
+        EvaluationSettings(interval, repeats=repeats, splits=splits, seed=seed),
+        resamples,
+        folds,
+        Workers(kind, cores, cluster),
+        overwrite,
+    )
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = baseline_run(request, say=say, report=progress)
+    record = baseline_record(result)
+    _show(record, baseline_text(record), quiet=quiet, as_json=as_json)
     if result.problems:
         _not_trusted(result.problems)
 

@@ -27,3 +27,13 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
 def compiled_within[F: Callable[..., Any]](function: F) -> F:
     """Compile a function that other kernels call; it is kept on disk as a part of them."""
     return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
+
+
+def compiled_summing[F: Callable[..., Any]](function: F) -> F:
+    """As `compiled_within`, for sums whose terms may be added in any order, many at a time.
+
+    Nothing else is relaxed: infinities and NaN keep their meaning. The order is fixed when the
+    kernel is compiled, so that results stay the same on processors of one kind.
+    """
+    relaxed = {"reassoc", "contract"}
+    return cast("F", numba.njit(nogil=True, error_model="numpy", fastmath=relaxed)(function))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from threading import Event
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayes_cmvt.baseline import baseline_settings, workflow_patients
 from bayes_cmvt.cohort import Cohort
 from bayes_cmvt.errors import OptionError
-from bayes_cmvt.posterior import prior_of
-from bayes_cmvt.progress import Report
+from bayes_cmvt.pipeline import Patients, PipelineFit, run_pipeline
+from bayes_cmvt.posterior import design_of, expit, prior_of
+from bayes_cmvt.progress import Report, SamplingState
 from bayes_cmvt.refits import RefitLength, development_rows, refit_risks
+from bayes_cmvt.threads import side_by_side
 
 EXACT = RefitLength(chains=2, warmup=500, draws=3000)
 SPLIT = RefitLength(chains=1, warmup=300, draws=1000)
@@ -204,6 +210,57 @@ def horseshoe_refitter(
         return refit_risks(plans, length=length, cores=cores, report=report)
 
     return refit
+
+
+def baseline_refitter(
+    baseline: xr.DataTree,
+    cohort: Cohort,
+    *,
+    cores: int | None = None,
+    report: Report | None = None,
+) -> Refitter:
+    """How a frequentist workflow is run again, from its screening to its final model.
+
+    Rows of whom it makes no model have the event share as their risk.
+    """
+    patients = workflow_patients(cohort, design_of(baseline))
+    settings = baseline_settings(baseline)
+
+    def risk(one: Partition, _: Event) -> NDArray[np.float64]:
+        learnt = Patients(
+            patients.columns[one.learnt], patients.outcome[one.learnt], patients.groups
+        )
+        # a copy of the seed: spawning changes what the next spawning gives
+        seed = np.random.SeedSequence(one.seed.entropy, spawn_key=one.seed.spawn_key)
+        return pipeline_risk(run_pipeline(learnt, settings, seed), patients, one)
+
+    def refit(partitions: Sequence[Partition]) -> list[NDArray[np.float64]]:
+        done: list[int] = []
+
+        def task(one: Partition, stopped: Event) -> NDArray[np.float64]:
+            found = risk(one, stopped)
+            done.append(1)
+            return found
+
+        def watch() -> None:
+            if report is not None:
+                report(SamplingState(len(done), len(partitions), unit="refits"))
+
+        tasks = [functools.partial(task, one) for one in partitions]
+        return side_by_side(tasks, threads=cores or os.cpu_count() or 1, watch=watch)
+
+    return refit
+
+
+def pipeline_risk(
+    found: PipelineFit, patients: Patients, partition: Partition
+) -> NDArray[np.float64]:
+    """Risks that a workflow learnt from one part gives to the other part, shape (asked,)."""
+    if found.risk is None or found.status not in ("fitted", "empty"):
+        share = patients.outcome[partition.learnt].mean()
+        return np.full(len(partition.asked), share)
+    asked = patients.columns[partition.asked]
+    return expit(found.risk.fit.intercept + asked @ found.risk.coefficients)
 
 
 @dataclass(frozen=True, eq=False)

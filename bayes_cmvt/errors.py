@@ -9,7 +9,7 @@ The tree::
     │   ├── OptionError       an argument or option outside what is allowed
     │   ├── MetricError       outcomes, risks, weights or a threshold that no metric takes
     │   └── RunError          a run folder: missing, damaged, in the way, not writable
-    └── SamplingError         the sampler could not start or did not return all draws
+    └── SamplingError         a sampler or resampling did not return all it was asked for
 
 An `InputError` carries a heading and every problem found, never only the first.
 """
@@ -64,7 +64,7 @@ class RunError(InputError):
 
 
 class SamplingError(BayesCmvtError):
-    """The sampler could not start, or did not return every draw it was asked for."""
+    """A sampler, or workers that resample, did not return everything they were asked for."""
 
 
 def _message(heading: str, problems: tuple[str, ...]) -> str:

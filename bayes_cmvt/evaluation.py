@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt import metrics
+from bayes_cmvt.baseline import is_baseline
 from bayes_cmvt.benefit import (
     net_benefit_difference,
     net_benefit_table,
@@ -24,6 +25,7 @@ from bayes_cmvt.crossvalidation import (
     SPLIT,
     LeaveOneOut,
     Refitter,
+    baseline_refitter,
     horseshoe_refitter,
     leave_one_out,
     out_of_fold,
@@ -96,6 +98,8 @@ class Judged:
     deployed : Scored
         The rule as it is deployed.
     log_odds : ndarray, shape (draw, patient)
+        In posterior draws, or in the resamples of a frequentist workflow.
+    is_posterior : bool
     folds : Scored, optional
         Development patients, each judged by models that have not seen the patient.
     left_out : LeaveOneOut, optional
@@ -106,6 +110,7 @@ class Judged:
 
     deployed: Scored
     log_odds: Floats
+    is_posterior: bool
     folds: Scored | None = None
     left_out: LeaveOneOut | None = None
     pairs: metrics.LeavePairOut | None = None
@@ -115,6 +120,11 @@ class Judged:
     def risk_draws(self) -> Floats:
         """Risk of each patient in each draw, shape (draw, patient)."""
         return expit(self.log_odds)
+
+    @property
+    def posterior_risk(self) -> Floats | None:
+        """Risk of each patient in each posterior draw, where there is a posterior."""
+        return self.risk_draws if self.is_posterior else None
 
     @property
     def quoted(self) -> Scored:
@@ -166,7 +176,8 @@ def evaluate(
         All patients of the cohort are new to the models.
     settings : EvaluationSettings, optional
     refitters : mapping of str to callable, optional
-        How a model is fitted again, selection and all; default: `horseshoe_refitter`.
+        How a model is fitted again, selection and all; default: `horseshoe_refitter`, or
+        `baseline_refitter` for a frequentist workflow.
     cores : int, optional
     report : callable, optional
         Called a few times a second with a `SamplingState` that counts refits.
@@ -298,22 +309,18 @@ class _Judge:
         method = "apparent" if called == DEVELOPMENT else "holdout"
         rule = Risks(self.name, called, method, self.cohort.outcome[members], risk[np.newaxis])
         matrix = design_matrix(design_of(self.fit), self.cohort.predictors[members])
-        judged = Judged(score_risks(rule, self.scoring), log_odds_draws(self.fit, matrix))
+        judged = Judged(
+            score_risks(rule, self.scoring),
+            log_odds_draws(self.fit, matrix),
+            is_posterior=not is_baseline(self.fit),
+        )
         return self.cross_validated(judged) if called == DEVELOPMENT else judged
 
     def cross_validated(self, judged: Judged) -> Judged:
         """Judge it on development patients by models that have not seen them."""
         settings, outcome = self.settings, judged.deployed.risks.outcome
-        left_out = refit_bad_rows(
-            leave_one_out(self.fit),
-            self.fit,
-            self.cohort,
-            seed=settings.seed,
-            cores=self.cores,
-            report=self.report,
-        )
-        pairs = pairs_left_out(outcome, judged.log_odds, settings.seed)
-        judged = replace(judged, left_out=left_out, pairs=pairs)
+        if judged.is_posterior:
+            judged = self.left_out(judged)
         if settings.repeats:
             found = out_of_fold(
                 self.refitter or self.again(),
@@ -330,8 +337,24 @@ class _Judge:
             judged = replace(judged, splits=split_table(self.name, outcome, drawn))
         return judged
 
+    def left_out(self, judged: Judged) -> Judged:
+        """Judge it on development patients one by one and in pairs, by its draws."""
+        left_out = refit_bad_rows(
+            leave_one_out(self.fit),
+            self.fit,
+            self.cohort,
+            seed=self.settings.seed,
+            cores=self.cores,
+            report=self.report,
+        )
+        outcome = judged.deployed.risks.outcome
+        pairs = pairs_left_out(outcome, judged.log_odds, self.settings.seed)
+        return replace(judged, left_out=left_out, pairs=pairs)
+
     def again(self, length: RefitLength | None = None) -> Refitter:
         """How the model is fitted again."""
+        if is_baseline(self.fit):
+            return baseline_refitter(self.fit, self.cohort, cores=self.cores, report=self.report)
         return horseshoe_refitter(
             self.fit, self.cohort, length=length, cores=self.cores, report=self.report
         )
@@ -384,7 +407,7 @@ def _more_performance(judged: Judged, ci_prob: float) -> list[pd.DataFrame]:
 def _net_benefits(judged: Sequence[Judged], ci_prob: float) -> list[pd.DataFrame]:
     """Net benefit by set: of each model, and once of treating everybody and nobody."""
     tables = [
-        net_benefit_table(one.quoted, one.deployed, one.risk_draws, ci_prob) for one in judged
+        net_benefit_table(one.quoted, one.deployed, one.posterior_risk, ci_prob) for one in judged
     ]
     first = {one.deployed.risks.set: one.quoted for one in reversed(judged)}
     return tables + [treat_all_or_none(one, ci_prob) for one in first.values()]

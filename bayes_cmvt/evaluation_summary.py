@@ -29,6 +29,7 @@ LISTED = {
     "specificity": "specificity",
     "net_benefit": "net benefit",
 }
+MODEL = "horseshoe"
 METHODS = {
     "apparent": "as it stands",
     "kfold": "cross-validated",
@@ -36,6 +37,7 @@ METHODS = {
     "holdout": "new patients",
 }
 ERROR = "integrated_calibration_index"
+COMPARED = ("auc", "calibration_slope", "brier_score", "log_score")
 USEFUL, FEW = 0.95, 20
 LABEL, CELL = 26, 25
 
@@ -55,7 +57,7 @@ def validation_record(result: ValidateResult) -> dict[str, Any]:
     record = result.record
     sets = set(record["sets"])
     tables = {
-        name: _records(table[table["set"].isin(sets)] if "set" in table else table)
+        name: _records(_about(table, sets))
         for name, table in result.tables.items()
         if name not in {"calibration", "roc", "splits"}
         and (name != "updating" or record["inputs"]["update"])
@@ -66,10 +68,36 @@ def validation_record(result: ValidateResult) -> dict[str, Any]:
         "data": record["inputs"]["data"]["file"],
         "reused": result.reused,
         **tables,
+        "baseline": _of_baseline(result, sets),
         "splits": _split_limits(result) if "development" in sets else None,
         "tables": list(result.tables),
         "trusted": not result.problems,
         "run_folder": str(result.folder),
+    }
+
+
+def _about(table: pd.DataFrame, sets: set[str]) -> pd.DataFrame:
+    """Rows of the posterior's model, of treating all and none, and of the sets judged."""
+    kept = pd.Series(True, index=table.index)
+    for name, allowed in (
+        ("set", sets),
+        ("model", {MODEL}),
+        ("strategy", {MODEL, "treat_all", "treat_none"}),
+    ):
+        if name in table:
+            kept &= table[name].isin(allowed)
+    return table[kept]
+
+
+def _of_baseline(result: ValidateResult, sets: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """Figures of the frequentist baseline on other patients, and how far the posterior's differ."""
+    if "performance_difference" not in result.tables or "external" not in sets:
+        return {}
+    table = result.tables["performance"]
+    wanted = (table["model"] == "baseline") & (table["set"] == "external")
+    return {
+        "performance": _records(table[wanted]),
+        "difference": _records(result.tables["performance_difference"]),
     }
 
 
@@ -144,7 +172,22 @@ def _set_lines(record: dict[str, Any], called: str) -> list[str]:
             at = ", Youden's"
         cells = [_cell(found.get(method)) for method in methods]
         lines.append((padded(label + at, LABEL) + "".join(padded(c, CELL) for c in cells)).rstrip())
-    return lines + _caution_lines(size, rows) + _calibrated_lines(rows)
+    lines += _caution_lines(size, rows) + _calibrated_lines(rows)
+    return lines + (_baseline_lines(record["baseline"]) if called == "external" else [])
+
+
+def _baseline_lines(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The frequentist baseline on the same patients, and the paired differences."""
+    if not found:
+        return []
+    lines = ["The frequentist baseline on the same patients, and horseshoe minus baseline:"]
+    own = {row["metric"]: row for row in found["performance"] if row["interval_of"] == "patients"}
+    difference = {row["metric"]: row for row in found["difference"]}
+    for metric in COMPARED:
+        cells = (_cell(own[metric]), _cell(difference[metric]))
+        label = padded(LISTED[metric], LABEL)
+        lines.append((label + "".join(padded(cell, CELL) for cell in cells)).rstrip())
+    return lines
 
 
 def _caution_lines(size: dict[str, int], rows: list[dict[str, Any]]) -> list[str]:

@@ -177,7 +177,9 @@ def pairs_left_out(outcome: NDArray[np.int8], log_odds: Floats, seed: int) -> me
 def draw_instability_table(about: Risks, risk: Floats, ci_prob: float = 0.95) -> pd.DataFrame:
     """Scores of each draw's own risks: median and limits over draws.
 
-    Not an interval of the rule's performance, which is no function of one draw.
+    Not an interval of the rule's performance, which is no function of one draw. A score that some
+    draws do not have is that of the others: a resample of a workflow that kept no predictor gives a
+    constant risk, which has no slope.
 
     Parameters
     ----------
@@ -187,8 +189,10 @@ def draw_instability_table(about: Risks, risk: Floats, ci_prob: float = 0.95) ->
     """
     rows = []
     for name, values in draw_scores(about.outcome, risk).items():
-        lower, median, upper = equal_tailed(values, ci_prob)
-        rows.append(_row(about, name, (median, lower, upper), interval_of="draws"))
+        defined = values[np.isfinite(values)]
+        if len(defined):
+            lower, median, upper = equal_tailed(defined, ci_prob)
+            rows.append(_row(about, name, (median, lower, upper), interval_of="draws"))
     return _performance_frame(rows, ci_prob)
 
 

@@ -125,7 +125,7 @@ def build_fit(
             "contrast": ["coefficient"],
             "outcome": ["patient"],
         },
-        attrs={"/": _attributes(cohort, settings)},
+        attrs={"/": fit_attributes(cohort, settings)},
     )
 
 
@@ -281,7 +281,8 @@ def log_bernoulli(
     return np.asarray(np.minimum(signed, 0) - np.log1p(np.exp(-np.abs(signed))))
 
 
-def _attributes(cohort: Cohort, settings: Mapping[str, Any]) -> dict[str, Any]:
+def fit_attributes(cohort: Cohort, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the root of a fit says of its study, its data and how it was made."""
     from importlib.metadata import version
 
     return {
@@ -328,6 +329,46 @@ def learnt_from(fit: xr.DataTree, cohort: Cohort) -> bool:
         return False
     matrix = design_matrix(design, cohort.predictors[members])
     return bool(np.abs(matrix.mean(axis=0)).max() < SAME_MEAN)
+
+
+def central_coefficients(
+    fit: xr.DataTree,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficient sets whose mean risk is the risk that a fit deploys.
+
+    All draws of a posterior; of a frequentist fit its one estimate.
+
+    Returns
+    -------
+    intercept : ndarray, shape (chain, draw)
+    beta : ndarray, shape (chain, draw, coefficient)
+        Log-odds per SD.
+    """
+    group = fit["estimate"] if "estimate" in fit.children else fit["posterior"]
+    return group["intercept"].to_numpy(), group["beta"].to_numpy()
+
+
+def uncertain_coefficients(
+    fit: xr.DataTree,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Coefficient sets whose spread says how uncertain a fit is.
+
+    All draws of a posterior; of a frequentist fit every resample that gave a model, or None where
+    it was not resampled.
+
+    Returns
+    -------
+    intercept : ndarray, shape (chain, draw)
+    beta : ndarray, shape (chain, draw, coefficient)
+        Log-odds per SD.
+    """
+    if "estimate" not in fit.children:
+        return central_coefficients(fit)
+    if "bootstrap" not in fit.children:
+        return None
+    intercept, beta = (fit["bootstrap"][name].to_numpy() for name in ("intercept", "beta"))
+    fitted = np.isfinite(intercept[0])
+    return (intercept[:, fitted], beta[:, fitted]) if fitted.any() else None
 
 
 def settings_of(fit: xr.DataTree) -> dict[str, Any]:

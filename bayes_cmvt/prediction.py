@@ -17,7 +17,13 @@ from bayes_cmvt.cohort import Cohort, NewPatients, level_categories, load_new_pa
 from bayes_cmvt.design import Design, design_matrix
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.intervals import equal_tailed, tails
-from bayes_cmvt.posterior import design_of, expit, linear_predictor_blocks
+from bayes_cmvt.posterior import (
+    central_coefficients,
+    design_of,
+    expit,
+    linear_predictor_blocks,
+    uncertain_coefficients,
+)
 from bayes_cmvt.schema import Continuous
 
 
@@ -32,7 +38,7 @@ def predict(
     Parameters
     ----------
     fit : DataTree
-        From `bayes_cmvt.sample` or `bayes_cmvt.load_run`.
+        From `bayes_cmvt.sample`, `bayes_cmvt.load_run` or `bayes_cmvt.fit_baseline`.
     patients : Cohort, NewPatients, DataFrame or path
         Patients who are checked already, or new rows with the columns of the study; no outcome
         is needed.
@@ -42,8 +48,9 @@ def predict(
     Returns
     -------
     DataFrame
-        ``row, risk, median, lower, upper, interval``; ``risk`` is the posterior mean, the last
-        column repeats ``ci_prob``.
+        ``row, risk, median, lower, upper, interval``; ``risk`` is the posterior mean, or what the
+        final model of a frequentist workflow predicts, with the median and the percentile limits
+        over its resamples. The last column repeats ``ci_prob``.
 
     Raises
     ------
@@ -55,13 +62,7 @@ def predict(
     tails(ci_prob)
     design = design_of(fit)
     predictors = _predictors(design, patients)
-    posterior = fit["posterior"]
-    risk = risk_table(
-        posterior["intercept"].to_numpy(),
-        posterior["beta"].to_numpy(),
-        design_matrix(design, predictors),
-        ci_prob,
-    )
+    risk = risk_of(fit, design_matrix(design, predictors), ci_prob)
     risk.insert(0, "row", predictors.index.to_numpy())
     return risk.assign(interval=ci_prob)
 
@@ -71,6 +72,21 @@ def predictions(fit: xr.DataTree, cohort: Cohort, *, ci_prob: float = 0.95) -> p
     table = predict(fit, cohort, ci_prob=ci_prob)
     table.insert(1, "set", cohort.sets)
     table.insert(2, "outcome", cohort.outcome)
+    return table
+
+
+def risk_of(fit: xr.DataTree, matrix: NDArray[np.float64], ci_prob: float) -> pd.DataFrame:
+    """Risk that a fit deploys for each row of a standardised matrix, with its limits.
+
+    Limits and median are NaN where a frequentist fit was not resampled.
+    """
+    uncertain = uncertain_coefficients(fit)
+    if uncertain is None:
+        table = pd.DataFrame(np.nan, range(len(matrix)), ["risk", "median", "lower", "upper"])
+    else:
+        table = risk_table(*uncertain, matrix, ci_prob)
+    if "estimate" in fit.children:
+        table["risk"] = risk_table(*central_coefficients(fit), matrix, ci_prob)["risk"]
     return table
 
 

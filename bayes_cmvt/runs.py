@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayes_cmvt.errors import RunError
 
 SCHEMA = 1
 RUN, STUDY, POSTERIOR, COHORT = "run.json", "study.toml", "posterior.nc", "cohort.parquet"
+BASELINE = "baseline.nc"
 EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 HERE = -100  # AT_FDCWD
 
@@ -213,7 +219,75 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     The file is put together in memory: where HDF5 itself meets a full disk it prints tracebacks
     and may take the whole process down.
     """
-    path.write_bytes(tree.to_netcdf(engine="h5netcdf"))
+    path.write_bytes(tree_bytes(tree))
+
+
+def tree_bytes(tree: xr.DataTree) -> bytes:
+    """A DataTree as the bytes of a netCDF file."""
+    return bytes(tree.to_netcdf(engine="h5netcdf"))
+
+
+@dataclass(frozen=True)
+class KeptBlocks:
+    """Finished blocks of a long computation, one file each, so that it can go on after a break.
+
+    Attributes
+    ----------
+    folder : Path
+        Beside the files of a run; hidden, private, removed when the computation is done.
+    inputs : str
+        What the blocks were computed from, as a part of a file's name; blocks of other inputs are
+        not found.
+    """
+
+    folder: Path
+    inputs: str
+
+    def _file(self, block: range) -> Path:
+        return self.folder / f"{self.inputs}-{block.start}-{block.stop}.npz"
+
+    def load(self, block: range) -> dict[str, NDArray[Any]] | None:
+        """Return a finished block; None where it is not there, or damaged."""
+        try:
+            # from memory: of a damaged file `np.load` leaves the handle open
+            content = io.BytesIO(self._file(block).read_bytes())
+            with np.load(content, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+            return None
+
+    def save(self, block: range, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a finished block."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_bytes(self._file(block), buffer.getvalue(), overwrite=True)
+
+    def remove(self) -> None:
+        """Throw all blocks away, those of other inputs as well."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def load_baseline(path: str | Path) -> xr.DataTree:
+    """Read the frequentist fit of a run folder back.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder to which ``bayes-cmvt baseline`` has added its files.
+
+    Returns
+    -------
+    DataTree
+        As `bayes_cmvt.fit_baseline` returned it.
+
+    Raises
+    ------
+    RunError
+        No run folder, no baseline in it, or one that is damaged.
+    """
+    folder = Path(path)
+    read_run(folder)
+    return _read_tree(folder, BASELINE, f"make it with `bayes-cmvt baseline {folder}`")
 
 
 def load_run(path: str | Path) -> xr.DataTree:
@@ -236,14 +310,18 @@ def load_run(path: str | Path) -> xr.DataTree:
     """
     folder = Path(path)
     read_run(folder)
-    file = folder / POSTERIOR
+    return _read_tree(folder, POSTERIOR, "sample again")
+
+
+def _read_tree(folder: Path, name: str, remedy: str) -> xr.DataTree:
+    file = folder / name
     try:
         with xr.open_datatree(file, engine="h5netcdf") as tree:
             return tree.load()
     except FileNotFoundError:
-        msg = f"{folder} holds no {POSTERIOR}; sample again"
+        msg = f"{folder} holds no {name}; {remedy}"
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        msg = f"{file} is damaged ({type(error).__name__}); sample again"
+        msg = f"{file} is damaged ({type(error).__name__}); {remedy}"
     raise RunError(msg)
 
 
@@ -265,8 +343,8 @@ def load_rows(folder: Path) -> pd.DataFrame:
         return pd.read_parquet(file)
     except FileNotFoundError:
         msg = (
-            f"{folder} holds no {COHORT} (a shared copy has none): give other patients with --data "
-            "FILE, or sample again"
+            f"{folder} holds no {COHORT} (a shared copy has none): sample again, or judge its "
+            f"model on other patients with `bayes-cmvt validate {folder} --data FILE`"
         )
     except (OSError, ValueError) as error:
         msg = f"{file} is damaged ({type(error).__name__}); sample again"
@@ -298,11 +376,13 @@ def add_stage(
     tables: Mapping[str, pd.DataFrame],
     *,
     outdated: Sequence[str] = (),
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Add the tables of a later command to a run, and write down what they were made from.
 
-    Each file is replaced whole, ``run.json`` last, so that a stage which was cut short is not
-    taken for done. Rows of sets of patients that a new table does not hold are kept.
+    Each file is replaced whole. The stage's old record goes first and the new one comes last, so
+    that a stage which was cut short is not taken for done. Rows of models and sets of patients
+    that a new table does not hold are kept.
 
     Parameters
     ----------
@@ -314,6 +394,8 @@ def add_stage(
         Name without ending to table.
     outdated : sequence of str
         Tables of an earlier run of the stage that this one does not make.
+    files : mapping of str to bytes, optional
+        Other files by their path within the folder.
 
     Raises
     ------
@@ -321,21 +403,42 @@ def add_stage(
         Something could not be written.
     """
     run = read_run(folder)
+    done = dict(run.get("stages", {}))
+    if done.pop(stage, None) is not None:
+        _write_record(folder, {**run, "stages": done})
     for name in outdated:
         with _as_run_error(folder):
             (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
     for name, table in tables.items():
-        text = _with_other_sets(load_table(folder, name), table).to_csv(index=False)
+        text = _with_other_rows(folder, name, table).to_csv(index=False)
         write_text(folder / "tables" / f"{name}.csv", text, overwrite=True)
-    run["stages"] = {**run.get("stages", {}), stage: dict(record)}
+    for relative, content in (files or {}).items():
+        write_bytes(folder / relative, content, overwrite=True)
+    _write_record(folder, {**run, "stages": {**done, stage: dict(record)}})
+
+
+def _write_record(folder: Path, run: Mapping[str, Any]) -> None:
     text = json.dumps(run, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(folder / RUN, text + "\n", overwrite=True)
 
 
-def _with_other_sets(old: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
-    if old is None or "set" not in new or "row" in new:
+def _with_other_rows(folder: Path, name: str, new: pd.DataFrame) -> pd.DataFrame:
+    """A new table with the rows of the old one that are of other models or sets of patients.
+
+    Both as text, so that what is kept stays as it is, to the last digit.
+    """
+    keys = [key for key in ("model", "strategy", "set") if key in new]
+    file = folder / "tables" / f"{name}.csv"
+    if not keys or "row" in new or not file.is_file():
         return new
-    return pd.concat([old[~old["set"].isin(new["set"])], new], ignore_index=True)
+    fresh = pd.read_csv(io.StringIO(new.to_csv(index=False)), dtype=str, keep_default_na=False)
+    old = pd.read_csv(file, dtype=str, keep_default_na=False)
+    if not set(keys) <= set(old):
+        return new
+    replaced = pd.MultiIndex.from_frame(fresh[keys])
+    kept = old[~pd.MultiIndex.from_frame(old[keys]).isin(replaced)]
+    columns = [*fresh, *(column for column in kept if column not in fresh)]
+    return pd.concat([kept, fresh]).reindex(columns=columns).fillna("")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -370,7 +473,18 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write one text file whole or not at all.
+    """Write one text file, UTF-8, whole or not at all.
+
+    Raises
+    ------
+    RunError
+        It exists (without ``overwrite``) or cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
+
+
+def write_bytes(path: Path, content: bytes, *, overwrite: bool) -> None:
+    """Write one file whole or not at all.
 
     Raises
     ------
@@ -384,8 +498,8 @@ def write_text(path: Path, text: str, *, overwrite: bool) -> None:
             raise RunError(msg)
         handle, partial = tempfile.mkstemp(prefix=_partial(path), dir=path.parent)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
             Path(partial).chmod(0o644)
             Path(partial).replace(path)
         finally:

@@ -300,6 +300,7 @@ class Baseline(Table):
     p_enter: Annotated[float, Field(gt=0, le=1)] = 0.05
     screen_p: Annotated[float, Field(gt=0, le=1)] | None = None
     elimination: Literal["aic"] | None = None
+    folds_by: Literal["patients", "rows"] = "patients"
     resamples: Count = 1000
 
 

@@ -19,7 +19,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt import metrics
-from bayes_cmvt.posterior import PATIENT_DRAWS, PATIENT_VALUES
+from bayes_cmvt.posterior import (
+    PATIENT_DRAWS,
+    PATIENT_VALUES,
+    central_coefficients,
+    uncertain_coefficients,
+)
 from bayes_cmvt.threads import side_by_side
 
 SIMULATED = 200  # outcomes drawn from the risks
@@ -290,8 +295,9 @@ def log_odds_draws(fit: xr.DataTree, matrix: Floats) -> Floats:
     """
     from threadpoolctl import threadpool_limits
 
-    intercept = fit["posterior"]["intercept"].to_numpy().ravel()
-    beta = fit["posterior"]["beta"].to_numpy().reshape(len(intercept), -1)
+    found = uncertain_coefficients(fit) or central_coefficients(fit)
+    intercept = found[0].ravel()
+    beta = found[1].reshape(len(intercept), -1)
     at_most = max(1, min(PATIENT_DRAWS, PATIENT_VALUES // len(matrix)))
     kept = np.linspace(0, len(intercept) - 1, min(at_most, len(intercept))).round().astype(int)
     # the last bit of a product depends on how many threads share it

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +36,8 @@ TABLES = (
     "calibration_tests",
     "splits",
     "updating",
+    "performance_difference",
+    "net_benefit_difference",
 )
 
 type Say = Callable[[str], None]
@@ -148,7 +150,7 @@ def _judged(
     from bayes_cmvt import evaluation
 
     found = evaluation.evaluate(
-        {MODEL: fit},
+        _models(request, fit),
         cohort,
         external=request.data is not None,
         settings=request.settings,
@@ -164,9 +166,23 @@ def _judged(
     return tables, _told(cohort, found)
 
 
+def _models(request: ValidateRequest, fit: xr.DataTree) -> dict[str, xr.DataTree]:
+    """The posterior; on other patients also the run's frequentist baseline, where there is one.
+
+    On the run's own patients ``bayes-cmvt baseline`` has judged it already.
+    """
+    from bayes_cmvt.runs import BASELINE, load_baseline
+
+    if request.data is None or not (request.run / BASELINE).is_file():
+        return {MODEL: fit}
+    return {MODEL: fit, "baseline": load_baseline(request.run)}
+
+
 def _made_by(stage: str) -> tuple[str, ...]:
     """Tables that a stage alone makes: they go where it does not make them again."""
-    return ("splits",) if stage == INTERNAL else ("updating",)
+    if stage == INTERNAL:
+        return ("splits",)
+    return ("updating", "performance_difference", "net_benefit_difference")
 
 
 def _result(
@@ -221,7 +237,8 @@ def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
     from bayes_cmvt.runs import COHORT, load_rows
 
     rows = load_rows(folder)
-    study = design_of(fit).study
+    # the text in the fit is the study as it was read; its file is known by its hash
+    study = replace(design_of(fit).study, sha256=fit.attrs["study_sha256"])
     if set(rows) != {"(set)", "(outcome)", *(one.name for one in study.predictors)}:
         msg = f"{folder / COHORT} does not belong to this run: other columns; sample again"
         raise RunError(msg)
@@ -239,11 +256,15 @@ def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
 
 def _inputs(request: ValidateRequest, cohort: Cohort) -> dict[str, Any]:
     """What the tables depend on: the draws, the patients and the settings."""
-    from bayes_cmvt.runs import POSTERIOR
+    from bayes_cmvt.runs import BASELINE, POSTERIOR
 
-    posterior = hashlib.sha256((request.run / POSTERIOR).read_bytes()).hexdigest()
+    judged = (POSTERIOR,) if request.data is None else (POSTERIOR, BASELINE)
     return {
-        "posterior": posterior,
+        **{
+            Path(name).stem: hashlib.sha256((request.run / name).read_bytes()).hexdigest()
+            for name in judged
+            if (request.run / name).is_file()
+        },
         "data": {"file": cohort.source, "sha256": cohort.sha256},
         "missing": cohort.study.rules.missing,
         "update": request.data is not None and request.update.wanted,

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from bayes_cmvt.errors import OptionError
-from bayes_cmvt.intervals import equal_tailed, tails
+from bayes_cmvt.intervals import bias_corrected, equal_tailed, tails
 
 probabilities = st.floats(0.01, 0.99)
 draws = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
@@ -85,3 +86,73 @@ def test_a_wider_level_gives_an_interval_that_holds_the_narrower(found):
     slack = 1e-9 * max(1, *map(abs, found))
     assert wide[0] <= narrow[0] + slack
     assert wide[2] >= narrow[2] - slack
+
+
+# --- Bias-corrected and accelerated --------------------------------------------------------------
+
+
+def replicates_of(statistic, values, count, seed):
+    """Bootstrap replicates, and the statistic without each value, as scipy draws and takes them."""
+    found = stats.bootstrap(
+        (values,), statistic, n_resamples=count, method="BCa", rng=np.random.default_rng(seed)
+    )
+    left_out = [statistic(np.delete(values, i)) for i in range(len(values))]
+    return found, np.asarray(left_out)
+
+
+@pytest.mark.parametrize("ci_prob", [0.8, 0.95])
+@pytest.mark.parametrize(
+    "statistic", [np.mean, np.std, stats.gmean, np.max], ids=lambda f: f.__name__
+)
+def test_bca_limits_are_those_of_scipy(statistic, ci_prob):
+    """Same replicates, same jackknife; `np.max` has many replicates equal to the estimate."""
+    values = np.random.default_rng(2).exponential(size=30)
+    found, left_out = replicates_of(statistic, values, 500, 4)
+    theirs = stats.bootstrap(
+        (values,),
+        statistic,
+        n_resamples=0,
+        bootstrap_result=found,
+        confidence_level=ci_prob,
+        method="BCa",
+    ).confidence_interval
+    estimate, replicates = statistic(values), found.bootstrap_distribution
+    ours = bias_corrected(estimate, replicates, left_out, ci_prob)
+    # levels are rounded to 1e-12, which moves a quantile by less
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    plain = equal_tailed(replicates, ci_prob)
+    assert ours != pytest.approx((plain[0], plain[2]), abs=1e-3)
+
+
+def test_without_bias_and_skewness_bca_limits_are_percentiles():
+    replicates = np.linspace(-1, 1, 101)
+    expected = equal_tailed(replicates, 0.9)
+    found = bias_corrected(0.0, replicates, [-1.0, 0.0, 1.0], 0.9)
+    assert found == pytest.approx((expected[0], expected[2]), abs=1e-9)
+    same = bias_corrected(0.0, replicates, [2.0, 2.0, 2.0], 0.9)  # no spread, no skewness
+    assert same == found
+
+
+def test_bca_limits_of_replicates_on_one_side_do_not_exist():
+    for estimate in (-5.0, 5.0):
+        found = bias_corrected(estimate, [0.0, 1.0, 2.0], [0.0, 1.0, 3.0])
+        assert np.isnan(found).all()
+
+
+def test_bca_limits_of_a_constant_are_the_constant():
+    assert bias_corrected(0.5, [0.5] * 20, [0.5] * 9) == (0.5, 0.5)
+
+
+def test_bca_follows_an_increasing_map_of_the_statistic():
+    """What percentiles are moved by depends on ranks; the skewness is that of the jackknife."""
+    rng = np.random.default_rng(3)
+    replicates, left_out = rng.normal(1, 0.2, 400), rng.normal(1, 0.01, 40)
+    lower, upper = bias_corrected(1.05, replicates, left_out)
+    moved = bias_corrected(4 * 1.05 + 3, 4 * replicates + 3, 4 * left_out + 3)
+    assert moved == pytest.approx((4 * lower + 3, 4 * upper + 3), abs=1e-9)
+
+
+@pytest.mark.parametrize("ci_prob", [0, 1, 95])
+def test_bca_of_a_probability_that_is_none_is_refused(ci_prob):
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        bias_corrected(0.0, [-1.0, 1.0], [0.0, 1.0], ci_prob)

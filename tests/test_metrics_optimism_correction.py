@@ -13,7 +13,11 @@ from bayes_cmvt.errors import MetricError
 from bayes_cmvt.metrics.calibration import calibration_intercept, calibration_slope
 from bayes_cmvt.metrics.curves import calibration_curve
 from bayes_cmvt.metrics.discrimination import auc
-from bayes_cmvt.metrics.optimism_correction import optimism, optimism_corrected_curve
+from bayes_cmvt.metrics.optimism_correction import (
+    optimism,
+    optimism_corrected_curve,
+    weighted_optimism,
+)
 from bayes_cmvt.metrics.scores import brier_score
 from tests.references import (
     REFERENCES,
@@ -431,3 +435,32 @@ def test_risks_of_a_curve_are_checked() -> None:
     outcome, risk = np.arange(20) % 2, np.arange(20) / 10
     with pytest.raises(MetricError, match=r"risk: 1\.9 lies outside 0 to 1"):
         optimism_corrected_curve(outcome, risk, [np.arange(20)], [risk])
+
+
+def drawn_resamples() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Patients, risks, resamples and their models' risks; one model is constant, one is missing."""
+    rng = np.random.default_rng(7)
+    predictor = rng.normal(size=120)
+    outcome = (rng.random(120) < expit(predictor)).astype(int)
+    rows = rng.integers(0, 120, (40, 120))
+    slopes, levels = rng.normal(1, 0.3, (2, 40, 1)) - [[[0.0]], [[1.0]]]
+    risks = expit(slopes * predictor + levels)
+    risks[3], risks[5] = 0.4, np.nan
+    return outcome, expit(1.2 * predictor), rows, risks
+
+
+@pytest.mark.parametrize("metric", [auc, brier_score, calibration_slope, calibration_intercept])
+def test_all_resamples_at_once_are_corrected_as_one_by_one(metric: Any) -> None:
+    """Copies as weights; both are sums of the same terms in another order."""
+    given = drawn_resamples()
+    slow, fast = optimism(metric, *given), weighted_optimism(metric, *given)
+    assert fast.resamples_used == slow.resamples_used
+    np.testing.assert_allclose(fast.values, slow.values, atol=1e-12)
+    np.testing.assert_allclose(fast.corrected, slow.corrected, atol=1e-12)
+
+
+def test_no_resample_with_both_outcomes_is_refused() -> None:
+    outcome, risk, rows, risks = drawn_resamples()
+    patient = np.full_like(rows, int(np.flatnonzero(outcome)[0]))
+    with pytest.raises(MetricError, match="none of the 40 resamples has a model and both outcomes"):
+        weighted_optimism(auc, outcome, risk, patient, risks)

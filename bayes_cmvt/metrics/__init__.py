@@ -55,6 +55,7 @@ from bayes_cmvt.metrics.optimism_correction import (
     Optimism,
     optimism,
     optimism_corrected_curve,
+    weighted_optimism,
 )
 from bayes_cmvt.metrics.resampling import (
     MetricInterval,
@@ -134,5 +135,6 @@ __all__ = [
     "scaled_brier_score",
     "sensitivity",
     "specificity",
+    "weighted_optimism",
     "youden",
 ]

@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_cmvt.errors import MetricError
 from bayes_cmvt.metrics.arrays import Floats, scalar
 from bayes_cmvt.metrics.curves import calibration_curve
+from bayes_cmvt.metrics.resampling import WeightedMetric
 
 CURVE_POINTS = 50
+BLOCK_VALUES = 1_000_000  # risks scored at once
 FROM_THE_ENDS = 5  # the curve runs from the 5th smallest risk to the 5th largest
 
 type Metric = Callable[[Floats, Floats], float | Floats]
@@ -41,6 +43,9 @@ class Optimism:
         Apparent less optimism.
     resamples_used : int, or ndarray of int
         Resamples in which both values are finite; the others are left out.
+    values : ndarray, shape (resample, 2, ...)
+        Of each resample's model on its own resample, and on the original patients; NaN where the
+        metric has no value.
     """
 
     apparent: float | Floats
@@ -49,6 +54,7 @@ class Optimism:
     optimism: float | Floats
     corrected: float | Floats
     resamples_used: int | NDArray[np.int64]
+    values: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +143,68 @@ def optimism(
     """
     given = _checked(outcome, risk, resamples, resample_risk)
     apparent = _numbers(metric(given.outcome, given.risk), "metric")
-    scored = _scored(metric, given, apparent.shape)
+    return _corrected(apparent, _scored(metric, given, apparent.shape))
+
+
+def weighted_optimism(
+    metric: WeightedMetric,
+    outcome: ArrayLike,
+    risk: ArrayLike,
+    resamples: ArrayLike,
+    resample_risk: ArrayLike,
+) -> Optimism:
+    """Correct a metric that takes weights for optimism: `optimism`, all resamples at once.
+
+    A patient drawn twice is a patient of weight 2, so that the metric is computed for many
+    resamples in one call (Efron & Gong 1983, doi:10.1080/00031305.1983.10483087).
+
+    Parameters
+    ----------
+    metric : callable
+        ``metric(outcome, risk, weights=)`` that keeps leading axes and gives one value for each;
+        NaN where it has none.
+    outcome, risk, resamples, resample_risk : array_like
+        As in `optimism`.
+
+    Returns
+    -------
+    Optimism
+
+    Raises
+    ------
+    MetricError
+        As `optimism`; no resample with both outcomes and a model.
+
+    Examples
+    --------
+    >>> from bayes_cmvt.metrics.scores import brier_score
+    >>> risk = np.array([0.2, 0.4, 0.6])
+    >>> found = weighted_optimism(brier_score, [0, 1, 1], risk, [[0, 0, 2]], [risk])
+    >>> round(found.training, 12), round(found.test, 12)  # (.04 + .04 + .16)/3, (.04 + .36 + .16)/3
+    (0.08, 0.186666666667)
+    """
+    given = _checked(outcome, risk, resamples, resample_risk)
+    apparent = _numbers(metric(given.outcome, given.risk), "metric")
+    events = given.outcome[given.rows].sum(axis=1)
+    usable = np.isfinite(given.resample_risk).all(axis=1)
+    usable &= (events > 0) & (events < given.rows.shape[1])
+    if not usable.any():
+        msg = f"none of the {len(usable)} resamples has a model and both outcomes"
+        raise MetricError(msg)
+    scored = np.full((len(usable), 2), np.nan)
+    height = max(1, BLOCK_VALUES // len(given.outcome))
+    for block in np.array_split(np.flatnonzero(usable), -(-int(usable.sum()) // height)):
+        risks = given.resample_risk[block]
+        copies = np.stack(
+            [np.bincount(rows, minlength=risks.shape[1]) for rows in given.rows[block]]
+        )
+        scored[block, 0] = metric(given.outcome, risks, weights=copies)
+        scored[block, 1] = metric(given.outcome, risks)
+    return _corrected(apparent, scored)
+
+
+def _corrected(apparent: Floats, scored: Floats) -> Optimism:
+    """Means over the resamples in which both values are finite, and their difference."""
     finite = np.isfinite(scored).all(axis=1)
     used = np.asarray(finite.sum(axis=0))
     with np.errstate(invalid="ignore"):
@@ -149,6 +216,7 @@ def optimism(
         optimism=scalar(np.asarray(training - test)),
         corrected=scalar(np.asarray(apparent - (training - test))),
         resamples_used=used if used.ndim else int(used),
+        values=scored,
     )
 
 

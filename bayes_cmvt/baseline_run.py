@@ -1,0 +1,354 @@
+"""``bayes-cmvt baseline``: the study's frequentist workflow on a run's patients, bootstrapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_cmvt.errors import InputError, OptionError, RunError
+from bayes_cmvt.intervals import tails
+from bayes_cmvt.resampling import Keep
+from bayes_cmvt.validation import run_cohort
+from bayes_cmvt.workers import Workers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from bayes_cmvt.cohort import Cohort
+    from bayes_cmvt.evaluation import EvaluationSettings
+    from bayes_cmvt.progress import Report
+    from bayes_cmvt.runs import KeptBlocks
+
+STAGE, MODEL = "baseline", "baseline"
+SPLIT_FROM = 4  # patients of the rarer outcome
+KEPT = ".baseline.partial-blocks"
+LASSO_CHOICE = "tables/lasso.json"
+EVALUATED = (
+    "performance",
+    "net_benefit",
+    "calibration",
+    "roc",
+    "risk_groups",
+    "calibration_tests",
+)
+OWN = (
+    "baseline_coefficients",
+    "baseline_predictions",
+    "lasso_path",
+    "lasso_cv",
+    "baseline_resamples",
+    "selection_pairs",
+    "model_frequencies",
+    "baseline_calibration",
+    "baseline_splits",
+)
+
+GOES_ON = (
+    "interrupted; the run folder is as it was, finished resamples are kept in it: the same command "
+    "goes on from there"
+)
+
+EVERY_CORE = Workers()
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BaselineRequest:
+    """What ``bayes-cmvt baseline`` was asked for; ``resamples`` None: as the study says."""
+
+    run: Path
+    settings: EvaluationSettings
+    resamples: int | None = None
+    folds: Path | None = None
+    workers: Workers = EVERY_CORE
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineResult:
+    """What ``bayes-cmvt baseline`` found.
+
+    Attributes
+    ----------
+    folder : Path
+    record : mapping
+        What was asked of which inputs, and what is to be told besides the tables.
+    tables : mapping of str to DataFrame
+        As they stand in the run folder.
+    choice : mapping of str to float
+        The penalties of cross-validation; empty where a screening left the LASSO nothing.
+    problems : tuple of str
+        Why the draws of the run are not to be trusted; empty where they are.
+    reused : bool
+        Whether the tables were there already, made from the same inputs.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    choice: Mapping[str, float]
+    problems: tuple[str, ...]
+    reused: bool
+
+
+def baseline_run(
+    request: BaselineRequest, *, say: Say, report: Report | None = None
+) -> BaselineResult:
+    """Run the workflow on the patients of a run and add its files to the folder.
+
+    Parameters
+    ----------
+    request : BaselineRequest
+    say : callable
+        Takes one line of news for the user.
+    report : callable, optional
+        Takes a `SamplingState` a few times a second.
+
+    Returns
+    -------
+    BaselineResult
+
+    Raises
+    ------
+    InputError
+        The run, the folds or the options cannot be used; nothing was written.
+    KeyboardInterrupt
+        Finished resamples are kept: the same request goes on from there.
+    """
+    from bayes_cmvt import runs
+    from bayes_cmvt.fold_file import read_folds
+    from bayes_cmvt.posterior import learnt_from
+
+    started = time.perf_counter()
+    _check_request(request)
+    run = runs.read_run(request.run)
+    fit = runs.load_run(request.run)
+    cohort = run_cohort(request.run, fit)
+    if not learnt_from(fit, cohort):
+        msg = (
+            f"{request.run / runs.COHORT} holds other patients than the posterior has learnt from; "
+            "sample again"
+        )
+        raise RunError(msg)
+    folds = None if request.folds is None else read_folds(request.folds, cohort)
+    inputs = _inputs(request, fit, cohort)
+    done = run.get("stages", {}).get(STAGE)
+    if done is not None and done["inputs"] == inputs and not request.overwrite:
+        return _result(request.run, done, run, reused=True)
+    kept = runs.KeptBlocks(request.run / KEPT, _hash(_resampled_from(inputs))[:16])
+    if request.overwrite:
+        kept.remove()
+    if _blocks(kept):
+        say(f"going on from {_blocks(kept)} blocks of resamples that an earlier run has finished")
+    try:
+        baseline = _fitted(request, cohort, folds, kept, report)
+        fitted = time.perf_counter()
+        tables = _tables(request, baseline, cohort, report, say)
+    except KeyboardInterrupt:
+        if _blocks(kept):
+            raise KeyboardInterrupt(GOES_ON) from None
+        raise
+    files = {runs.BASELINE: runs.tree_bytes(baseline)}
+    if "lasso" in baseline.children:
+        files[LASSO_CHOICE] = _lasso_choice(baseline)
+    seconds = {"fit": fitted - started, "tables": time.perf_counter() - fitted}
+    record = {
+        "inputs": inputs,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        **_told(baseline, cohort),
+    }
+    outdated = [name for name in OWN if name not in tables]
+    runs.add_stage(request.run, STAGE, record, tables, outdated=outdated, files=files)
+    kept.remove()
+    return _result(request.run, record, run, reused=False)
+
+
+def _check_request(request: BaselineRequest) -> None:
+    from bayes_cmvt.baseline import check_counts
+    from bayes_cmvt.evaluation import check_evaluation
+
+    tails(request.settings.interval)
+    problems: list[str] = []
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_counts(request.resamples or 0, 0, request.settings.seed),
+        lambda: check_evaluation(request.settings),
+    )
+    for one in checks:
+        try:
+            one()
+        except InputError as error:
+            problems += error.problems or (error.heading,)
+    if request.workers.cores is not None and request.workers.cores < 1:
+        problems.append(f"cores: found {request.workers.cores}; allowed: 1 or more")
+    if problems:
+        msg = "the baseline cannot start"
+        raise OptionError(msg, dict.fromkeys(problems))
+
+
+def _inputs(request: BaselineRequest, fit: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
+    """What the files depend on: the study, the patients and the settings; not where it runs."""
+    resamples = request.resamples
+    return {
+        "study": fit.attrs["study_sha256"],
+        "baseline": cohort.study.baseline.model_dump(),
+        "data": {"file": cohort.source, "sha256": cohort.sha256, "flow": fit.attrs["flow"]},
+        "resamples": cohort.study.baseline.resamples if resamples is None else resamples,
+        "folds": None
+        if request.folds is None
+        else hashlib.sha256(request.folds.read_bytes()).hexdigest(),
+        "settings": asdict(request.settings),
+    }
+
+
+def _resampled_from(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the inputs that single resamples depend on; they may become more."""
+    seed = inputs["settings"]["seed"]
+    rest = {name: inputs[name] for name in ("study", "baseline", "data", "folds")}
+    return {**rest, "seed": seed, "version": _version()}
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("bayes-cmvt")
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _blocks(kept: KeptBlocks) -> int:
+    """How many blocks of resamples are kept, of all schemes."""
+    return len(list(kept.folder.glob(f"*-{kept.inputs}-*.npz")))
+
+
+def _fitted(
+    request: BaselineRequest,
+    cohort: Cohort,
+    folds: NDArray[np.int64] | None,
+    kept: KeptBlocks,
+    report: Report | None,
+) -> xr.DataTree:
+    from bayes_cmvt.baseline import SCHEMES, fit_baseline
+    from bayes_cmvt.runs import KeptBlocks
+
+    blocks = {scheme: KeptBlocks(kept.folder, f"{scheme}-{kept.inputs}") for scheme in SCHEMES}
+    return fit_baseline(
+        cohort,
+        resamples=request.resamples,
+        seed=request.settings.seed,
+        folds=folds,
+        workers=request.workers,
+        keep={scheme: Keep(load=one.load, save=one.save) for scheme, one in blocks.items()},
+        report=report,
+    )
+
+
+def _tables(
+    request: BaselineRequest,
+    baseline: xr.DataTree,
+    cohort: Cohort,
+    report: Report | None,
+    say: Say,
+) -> dict[str, pd.DataFrame]:
+    """Every table of the stage."""
+    import pandas as pd
+
+    from bayes_cmvt import baseline_estimates as estimates
+    from bayes_cmvt import baseline_performance, evaluation
+
+    level = request.settings.interval
+    tables = {
+        "baseline_coefficients": estimates.baseline_coefficients(baseline, cohort, ci_prob=level),
+        "baseline_predictions": estimates.baseline_predictions(baseline, cohort, ci_prob=level),
+    }
+    if "lasso" in baseline.children:
+        tables["lasso_path"] = estimates.lasso_path_table(baseline)
+        tables["lasso_cv"] = estimates.lasso_cv_table(baseline)
+    found = evaluation.evaluate(
+        {MODEL: baseline},
+        cohort,
+        settings=_possible(request.settings, cohort, say),
+        cores=request.workers.cores,
+        report=report,
+    )
+    tables |= {name: found.tables[name] for name in EVALUATED if name in found.tables}
+    if "splits" in found.tables:
+        tables["baseline_splits"] = found.tables["splits"]
+    if "bootstrap" in baseline.children:
+        tables["baseline_resamples"] = estimates.resample_outcomes(baseline)
+        tables["selection_pairs"] = estimates.selection_pairs(baseline)
+        tables["model_frequencies"] = estimates.model_frequencies(baseline)
+        tables["baseline_calibration"] = baseline_performance.corrected_calibration(
+            baseline, cohort
+        )
+        corrected = baseline_performance.corrected_performance(baseline, cohort, ci_prob=level)
+        tables["performance"] = pd.concat([tables["performance"], corrected], ignore_index=True)
+    return tables
+
+
+def _possible(settings: EvaluationSettings, cohort: Cohort, say: Say) -> EvaluationSettings:
+    """The settings without random splits where patients are too few to be split."""
+    rarer = min(cohort.events_development, cohort.n_development - cohort.events_development)
+    if not settings.splits or rarer >= SPLIT_FROM:
+        return settings
+    say(f"no random splits: {rarer} patients of the rarer outcome are too few")
+    return replace(settings, splits=0)
+
+
+def _lasso_choice(baseline: xr.DataTree) -> bytes:
+    from bayes_cmvt.baseline_estimates import lasso_choice
+
+    return (json.dumps(lasso_choice(baseline), indent=2) + "\n").encode("utf-8")
+
+
+def _told(baseline: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
+    """What the summary says besides the tables."""
+    from bayes_cmvt.baseline_estimates import separation
+
+    separated: dict[str, dict[str, Any]] = {}
+    for step, guarded in (("selected_lasso", "refit_firth"), ("selected_final", "final_firth")):
+        firth = bool(baseline["estimate"][guarded].item())
+        separated[step] = {"kind": "none", "terms": [], "firth": firth}
+        if firth:
+            found = separation(baseline, cohort, step)
+            separated[step] |= {"kind": found.kind, "terms": list(found.terms)}
+    return {
+        "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
+        "development": {
+            "patients": cohort.n_development,
+            "events": cohort.events_development,
+            "columns": len(cohort.study.terms),
+        },
+        "folds_used": int(baseline["estimate"]["folds"].to_numpy()[0, 0]),
+        "lambda": float(baseline["estimate"]["lambda"].to_numpy()[0, 0])
+        if "lasso" in baseline.children
+        else None,
+        "separation": separated,
+    }
+
+
+def _result(
+    folder: Path, record: Mapping[str, Any], run: Mapping[str, Any], *, reused: bool
+) -> BaselineResult:
+    """Read the tables back: what is printed is what stands in the folder."""
+    from bayes_cmvt.runs import load_table
+
+    found = {name: load_table(folder, name) for name in (*EVALUATED, *OWN)}
+    tables = {name: table for name, table in found.items() if table is not None}
+    file = folder / LASSO_CHOICE
+    choice = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    problems = tuple(run["diagnostics"]["problems"])
+    return BaselineResult(folder, record, tables, choice, problems, reused)
