@@ -361,7 +361,7 @@ def _lasso_group(once: PipelineFit, width: int) -> dict[str, Any]:
 
 def _resample_group(arrays: Arrays, cohort: Cohort) -> dict[str, Any]:
     """One chain of resamples; rows are rows of the input file."""
-    rows = cohort.rows[cohort.development][arrays["rows"]]
+    rows = cohort.rows[cohort.development].astype(np.int32)[arrays["rows"]]
     return {name: values[np.newaxis] for name, values in {**arrays, "rows": rows}.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from bayes_cmvt.runs import KeptBlocks
 
 STAGE, MODEL = "baseline", "baseline"
+LONG_RUN = 60.0  # seconds: longer runs announce their expected time
+WORTH_TIMING = 2_000_000  # patients times resamples
 SPLIT_FROM = 4  # patients of the rarer outcome
 KEPT = ".baseline.partial-blocks"
 LASSO_CHOICE = "tables/lasso.json"
@@ -150,6 +153,7 @@ def baseline_run(
         kept.remove()
     if _blocks(kept):
         say(f"going on from {_blocks(kept)} blocks of resamples that an earlier run has finished")
+    _announce(request, cohort, say)
     try:
         baseline = _fitted(request, cohort, folds, kept, report)
         fitted = time.perf_counter()
@@ -222,6 +226,32 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("bayes-cmvt")
+
+
+def _announce(request: BaselineRequest, cohort: Cohort, say: Say) -> None:
+    """Say how long the resamples will take where it is long, from one run of the workflow."""
+    import numpy as np
+
+    from bayes_cmvt.baseline import SUBSAMPLES, workflow_patients
+    from bayes_cmvt.design import learn_design
+    from bayes_cmvt.pipeline import run_pipeline
+
+    settings = cohort.study.baseline
+    resamples = settings.resamples if request.resamples is None else request.resamples
+    if not resamples or cohort.n_development * resamples < WORTH_TIMING:
+        return
+    started = time.perf_counter()
+    patients = workflow_patients(cohort, learn_design(cohort))
+    run_pipeline(patients, settings, np.random.SeedSequence(request.settings.seed))
+    each = time.perf_counter() - started
+    cores = request.workers.cores or os.cpu_count() or 1
+    seconds = each * (resamples + SUBSAMPLES) / cores
+    if seconds > LONG_RUN:
+        say(
+            f"expected time about {seconds / 60:.0f} min for {resamples:,} resamples of "
+            f"{cohort.n_development:,} patients on {cores} cores; an interrupted run goes on from "
+            "its finished resamples"
+        )
 
 
 def _hash(content: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ METHODS = {
     "holdout": "new patients",
 }
 LABEL, CELL, METRIC = 38, 21, 19
+SLIGHT = 0.05  # log odds ratio below which two decimals show nothing
 OFTEN, LISTED_AT_MOST = 0.3, 8
 MODEL = "a final model with at least one predictor"
 EMPTY = "no predictor kept: the final model is the event share alone"
@@ -207,23 +208,24 @@ def _model_lines(record: dict[str, Any]) -> list[str]:
 
 def _term_line(row: dict[str, Any]) -> str:
     label = row["label"] + ("" if row["per"] == 1 else f" (per {row['per']:g})")
+    places = 2 if abs(math.log(row["odds_ratio"])) >= SLIGHT else 4
     return (
         padded(fitted(label, LABEL - 1), LABEL)
-        + f"{_ratio(row['odds_ratio']):>10}  {_limits(row, 'wald'):>18}"
-        + f"  {_limits(row, 'boot'):>18}  {_share(row['boot_zero']):>5}"
+        + f"{_ratio(row['odds_ratio'], places):>10}  {_limits(row, 'wald', places):>18}"
+        + f"  {_limits(row, 'boot', places):>18}  {_share(row['boot_zero']):>5}"
         + f"  {_share(row['selection_frequency']):>8}"
     )
 
 
-def _limits(row: dict[str, Any], kind: str) -> str:
+def _limits(row: dict[str, Any], kind: str, places: int) -> str:
     lower, upper = (row[f"odds_ratio_{kind}_{end}"] for end in ("lower", "upper"))
-    return NO_INTERVAL if lower is None else f"{_ratio(lower)} to {_ratio(upper)}"
-
-
-def _ratio(value: float | None) -> str:
-    if value is None:
+    if lower is None or upper is None:
         return NO_INTERVAL
-    return f"{value:.2f}" if 0.01 <= value < 1000 else f"{value:.1g}"
+    return f"{_ratio(lower, places)} to {_ratio(upper, places)}"
+
+
+def _ratio(value: float, places: int) -> str:
+    return f"{value:.{places}f}" if 0.01 <= value < 1000 else f"{value:.1g}"
 
 
 def _share(value: float | None) -> str:

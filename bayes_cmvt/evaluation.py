@@ -397,7 +397,9 @@ def _tables(judged: Sequence[Judged], settings: EvaluationSettings) -> dict[str,
 def _more_performance(judged: Judged, ci_prob: float) -> list[pd.DataFrame]:
     """What patients left out say, and how unstable the draws are."""
     rule = judged.deployed.risks
-    tables = [draw_instability_table(rule, judged.risk_draws, ci_prob)]
+    tables = []
+    if len(judged.log_odds) > 1:  # a workflow that was not resampled is one rule
+        tables.append(draw_instability_table(rule, judged.risk_draws, ci_prob))
     if judged.left_out is not None and judged.pairs is not None:
         settings = judged.deployed.settings
         tables.append(left_out_table(rule, judged.left_out, judged.pairs, settings, ci_prob))
