@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_cmvt.baseline import SUBSAMPLES
 from bayes_cmvt.errors import InputError, OptionError, RunError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.resampling import Keep
@@ -72,6 +73,7 @@ class BaselineRequest:
     run: Path
     settings: EvaluationSettings
     resamples: int | None = None
+    subsamples: int = SUBSAMPLES
     folds: Path | None = None
     workers: Workers = EVERY_CORE
     overwrite: bool = False
@@ -185,7 +187,7 @@ def _check_request(request: BaselineRequest) -> None:
     tails(request.settings.interval)
     problems: list[str] = []
     checks: tuple[Callable[[], None], ...] = (
-        lambda: check_counts(request.resamples or 0, 0, request.settings.seed),
+        lambda: check_counts(request.resamples or 0, request.subsamples, request.settings.seed),
         lambda: check_evaluation(request.settings),
     )
     for one in checks:
@@ -208,6 +210,7 @@ def _inputs(request: BaselineRequest, fit: xr.DataTree, cohort: Cohort) -> dict[
         "baseline": cohort.study.baseline.model_dump(),
         "data": {"file": cohort.source, "sha256": cohort.sha256, "flow": fit.attrs["flow"]},
         "resamples": cohort.study.baseline.resamples if resamples is None else resamples,
+        "subsamples": request.subsamples,
         "folds": None
         if request.folds is None
         else hashlib.sha256(request.folds.read_bytes()).hexdigest(),
@@ -232,7 +235,7 @@ def _announce(request: BaselineRequest, cohort: Cohort, say: Say) -> None:
     """Say how long the resamples will take where it is long, from one run of the workflow."""
     import numpy as np
 
-    from bayes_cmvt.baseline import SUBSAMPLES, workflow_patients
+    from bayes_cmvt.baseline import workflow_patients
     from bayes_cmvt.design import learn_design
     from bayes_cmvt.pipeline import run_pipeline
 
@@ -245,7 +248,7 @@ def _announce(request: BaselineRequest, cohort: Cohort, say: Say) -> None:
     run_pipeline(patients, settings, np.random.SeedSequence(request.settings.seed))
     each = time.perf_counter() - started
     cores = request.workers.cores or os.cpu_count() or 1
-    seconds = each * (resamples + SUBSAMPLES) / cores
+    seconds = each * (resamples + request.subsamples) / cores
     if seconds > LONG_RUN:
         say(
             f"expected time about {seconds / 60:.0f} min for {resamples:,} resamples of "
@@ -278,6 +281,7 @@ def _fitted(
     return fit_baseline(
         cohort,
         resamples=request.resamples,
+        subsamples=request.subsamples,
         seed=request.settings.seed,
         folds=folds,
         workers=request.workers,

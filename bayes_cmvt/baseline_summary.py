@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayes_cmvt.runs import table_records
 from bayes_cmvt.textwidth import fitted, padded
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def baseline_record(result: BaselineResult) -> dict[str, Any]:
         "settings": inputs["settings"],
         "resamples_asked": inputs["resamples"],
         **result.choice,
-        **{name: _records(table) for name, table in own.items()},
+        **{name: table_records(table) for name, table in own.items()},
         "models": _models(tables.get("model_frequencies")),
         "risk": _risk_record(tables["baseline_predictions"]),
         "reused": result.reused,
@@ -70,17 +71,6 @@ def baseline_record(result: BaselineResult) -> dict[str, Any]:
 
 def _of_baseline(performance: pd.DataFrame) -> pd.DataFrame:
     return performance[performance["model"] == "baseline"].dropna(axis="columns", how="all")
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries; what is no finite number is None."""
-    return [
-        {
-            str(name): None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in table.to_dict("records")
-    ]
 
 
 def _models(table: pd.DataFrame | None) -> dict[str, Any] | None:

@@ -290,6 +290,9 @@ def baseline(
         int | None,
         typer.Option("--resamples", help="Of the whole workflow; 0: none (default: the study's)."),
     ] = None,
+    subsamples: Annotated[
+        int, typer.Option("--subsamples", help="Without replacement, for selection frequencies.")
+    ] = 200,
     folds: Annotated[
         Path | None,
         typer.Option("--folds", metavar="FILE", help="Table with columns row and fold."),
@@ -326,6 +329,7 @@ def baseline(
         run,
         EvaluationSettings(interval, repeats=repeats, splits=splits, seed=seed),
         resamples,
+        subsamples,
         folds,
         Workers(kind, cores, cluster),
         overwrite,

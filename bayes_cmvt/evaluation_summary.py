@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bayes_cmvt.intervals import tails
+from bayes_cmvt.runs import table_records
 from bayes_cmvt.textwidth import padded
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def validation_record(result: ValidateResult) -> dict[str, Any]:
     record = result.record
     sets = set(record["sets"])
     tables = {
-        name: _records(_about(table, sets))
+        name: table_records(_about(table, sets))
         for name, table in result.tables.items()
         if name not in {"calibration", "roc", "splits"}
         and (name != "updating" or record["inputs"]["update"])
@@ -96,20 +96,9 @@ def _of_baseline(result: ValidateResult, sets: set[str]) -> dict[str, list[dict[
     table = result.tables["performance"]
     wanted = (table["model"] == "baseline") & (table["set"] == "external")
     return {
-        "performance": _records(table[wanted]),
-        "difference": _records(result.tables["performance_difference"]),
+        "performance": table_records(table[wanted]),
+        "difference": table_records(result.tables["performance_difference"]),
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries; what is no finite number is None."""
-    return [
-        {
-            str(name): None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in table.to_dict("records")
-    ]
 
 
 def _split_limits(result: ValidateResult) -> dict[str, dict[str, float]] | None:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import io
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -367,6 +368,17 @@ def load_table(folder: Path, name: str) -> pd.DataFrame | None:
     except (OSError, ValueError) as error:
         msg = f"{file} is damaged ({type(error).__name__}); run its command with --overwrite"
         raise RunError(msg) from None
+
+
+def table_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as dictionaries for JSON; what is no finite number is None."""
+    return [
+        {
+            str(name): None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in table.to_dict("records")
+    ]
 
 
 def add_stage(

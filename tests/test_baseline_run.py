@@ -29,7 +29,7 @@ from bayes_cmvt.workers import Workers
 from tests.baseline_study import STUDY, TERMS, contents, invoke, patients
 from tests.test_baseline import assert_same_fit
 
-BRIEF = ["--repeats", "0", "--splits", "0", "--quiet"]
+BRIEF = ["--repeats", "0", "--splits", "0", "--subsamples", "50", "--quiet"]
 QUICK = EvaluationSettings(replicates=100, repeats=0, splits=0)
 KEPT = ".baseline.partial-blocks"
 TABLES = {
@@ -80,7 +80,8 @@ def run(sampled, tmp_path):
 
 
 def request(run, **options):
-    return BaselineRequest(run, QUICK, **{"resamples": 30, "workers": Workers(cores=1), **options})
+    brief = {"resamples": 30, "subsamples": 50, "workers": Workers(cores=1)}
+    return BaselineRequest(run, QUICK, **{**brief, **options})
 
 
 def added(run, **options):
@@ -148,7 +149,7 @@ def test_tables_hold_what_the_tree_holds(finished):
     cohort = bc.load_cohort(
         bc.load_study(finished.parent / "small.toml"), finished.parent / "small.csv"
     )
-    assert_same_fit(fit, bc.fit_baseline(cohort, resamples=30))
+    assert_same_fit(fit, bc.fit_baseline(cohort, resamples=30, subsamples=50))
     assert fit.attrs["study_sha256"] == bc.load_run(finished).attrs["study_sha256"]
     coefficients = table(finished, "baseline_coefficients").set_index("term")
     assert coefficients.index[0] == "(Intercept)"
@@ -177,7 +178,18 @@ def test_patients_kept_apart_are_judged_and_never_drawn(finished):
 
 
 def test_the_screen_and_its_json_say_the_same(done):
-    shown = invoke("baseline", done, "--resamples", "20", "--repeats", "1", "--splits", "2")
+    shown = invoke(
+        "baseline",
+        done,
+        "--resamples",
+        "20",
+        "--subsamples",
+        "50",
+        "--repeats",
+        "1",
+        "--splits",
+        "2",
+    )
     assert shown.exit_code == 0
     assert "150 patients, 42 events, 7 columns" in shown.stdout
     assert "20 resamples of the whole workflow" in shown.stdout
@@ -185,7 +197,19 @@ def test_the_screen_and_its_json_say_the_same(done):
     assert max(len(line) for line in shown.stdout.splitlines() if "tables:" not in line) < 140
     assert shown.stdout.isascii()
     again = invoke(
-        *["baseline", done, "--resamples", "20", "--repeats", "1", "--splits", "2", "--json"]
+        *[
+            "baseline",
+            done,
+            "--resamples",
+            "20",
+            "--subsamples",
+            "50",
+            "--repeats",
+            "1",
+            "--splits",
+            "2",
+            "--json",
+        ]
     )
 
     def refuse(constant):
@@ -335,10 +359,10 @@ def test_an_interruption_after_the_resamples_keeps_them_too(run, monkeypatch):
     assert "the same command goes on from there" in shown.stderr
     after = contents(run)
     assert {name: after[name] for name in after if not name.startswith(KEPT)} == before
-    assert len(blocks_in(run)) == 2 + 8  # 30 resamples and 200 subsamples, 25 in a block
+    assert len(blocks_in(run)) == 2 + 2  # 30 resamples and 50 subsamples, 25 in a block
     monkeypatch.setattr(module, "_resample", interrupt)  # nothing is left to compute
     _, news = added(run)
-    assert any("going on from 10 blocks" in line for line in news)
+    assert any("going on from 4 blocks" in line for line in news)
     assert not (run / KEPT).exists()
 
 
@@ -416,6 +440,7 @@ def test_other_inputs_are_computed_anew(done, finished, tmp_path, options):
         pd.DataFrame({"row": rows, "fold": rows % 6}).to_csv(path, index=False)
         options = {"folds": path}
     asked = {"run": done, "settings": QUICK, "resamples": 30, "workers": Workers(cores=1)}
+    asked["subsamples"] = 50
     result = baseline_run(BaselineRequest(**(asked | options)), say=print)
     assert not result.reused
     before, after = without_times(finished), without_times(done)

@@ -218,7 +218,7 @@ def test_a_shared_copy_is_judged_by_other_patients_only(run, others):
     (run / "cohort.parquet").unlink()
     done = invoke("validate", run, *QUICK)
     assert done.exit_code == 2
-    assert "give other patients with --data FILE" in done.stderr
+    assert "judge its model on other patients" in done.stderr
     done = invoke("validate", run, "--data", others, *QUICK)
     assert done.exit_code == 0
     table = pd.read_csv(run / "tables/updating.csv").set_index("update")
