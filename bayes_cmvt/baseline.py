@@ -381,6 +381,25 @@ DIMENSIONS = {
 }
 
 
+MEANING = {
+    "intercept": "log-odds at the means; of the model that predicts (FLAC where separated)",
+    "beta": "log-odds per SD; of the model that predicts (FLAC where separated)",
+    "reported_intercept": "log-odds at the means; of the model in print (Firth where separated)",
+    "reported_beta": "log-odds per SD; of the model in print (Firth where separated)",
+    "fixed_intercept": "log-odds at the means; columns of everybody's final model, fitted again",
+    "fixed_beta": "log-odds per SD; columns of everybody's final model, fitted again",
+    "rows": "rows of the input file, 1 = first after the header",
+    "status": ", ".join(f"{code} {STATUSES[name]}" for code, name in enumerate(CODES)),
+    "lambda": "penalty that cross-validation chose",
+    "folds": "folds of the cross-validation",
+    "refit_firth": "the refit of what the LASSO kept is Firth's",
+    "final_firth": "the final model is Firth's",
+    "constant_columns": "columns that are constant in the resample",
+    "selected_lasso": "kept by the LASSO",
+    "selected_final": "in the final model",
+}
+
+
 def _as_fit(
     groups: Mapping[str, Mapping[str, Any]],
     cohort: Cohort,
@@ -401,6 +420,9 @@ def _as_fit(
         )
         wanted = {name: values for name, values in coords.items() if name in data.dims}
         counted = {name: np.arange(data.sizes[name]) for name in first}
+        for name in data.data_vars:
+            if name in MEANING:
+                data[name].attrs["description"] = MEANING[str(name)]
         datasets[group] = data.assign_coords({**wanted, **counted})
     tree = xr.DataTree.from_dict({f"/{group}": data for group, data in datasets.items()})
     tree.attrs.update(fit_attributes(cohort, {"engine": "baseline", **settings}))

@@ -85,6 +85,8 @@ def baseline_coefficients(
         ("odds_ratio", "coef"),
         ("odds_ratio_wald_lower", "wald_lower"),
         ("odds_ratio_wald_upper", "wald_upper"),
+        ("odds_ratio_profile_lower", "profile_lower"),
+        ("odds_ratio_profile_upper", "profile_upper"),
         ("odds_ratio_boot_lower", "boot_lower"),
         ("odds_ratio_boot_upper", "boot_upper"),
     ):
@@ -145,6 +147,7 @@ def _final_columns(patients: Patients, final: Model, ci_prob: float) -> pd.DataF
     profile, note = _profile_limits(columns, patients, fit, ci_prob)
     ratio = likelihood_ratio_tests(columns, patients.outcome, fit)
     lower, upper = wald[:, 0], wald[:, 1]
+    penalised = fit.method == "firth"
     z = fit.intercept / fit.intercept_se
     half = fit.intercept_se * _normal_quantile(ci_prob)
     return pd.DataFrame(
@@ -152,7 +155,7 @@ def _final_columns(patients: Patients, final: Model, ci_prob: float) -> pd.DataF
             "coef": np.append(fit.intercept, final.coefficients),
             "se": np.append(fit.intercept_se, final.spread(fit.se)),
             "z": np.append(z, final.spread(fit.z)),
-            "p": np.append(_two_sided(z), final.spread(fit.p_value)),
+            "p": np.append(_two_sided(z), final.spread(ratio if penalised else fit.p_value)),
             "wald_lower": np.append(fit.intercept - half, final.spread(lower)),
             "wald_upper": np.append(fit.intercept + half, final.spread(upper)),
             "fit": fit.method,
@@ -397,6 +400,9 @@ def baseline_predictions(
     baseline: xr.DataTree, cohort: Cohort, *, ci_prob: float = 0.95
 ) -> pd.DataFrame:
     """Risk of each patient with its bootstrap interval, and Wald's that ignores the selection.
+
+    Wald's limits are around the log-odds of the model that is reported; of a Firth fit, whose risks
+    are those of FLAC, they are Firth's.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_cmvt import metrics
+from bayes_cmvt.baseline import CODES
 from bayes_cmvt.baseline_estimates import check_cohort, resampled_log_odds
 from bayes_cmvt.cohort import DEVELOPMENT, Cohort
 from bayes_cmvt.design import design_matrix
@@ -41,7 +42,7 @@ FIXED_IN_TRAINING = ("calibration_slope", "calibration_in_the_large")
 BIAS_CORRECTED = ("auc", "brier_score", "scaled_brier_score", "log_score")
 COLUMNS = [
     *("model", "set", "metric", "estimate", "lower", "upper", "method", "interval_of"),
-    *("apparent_estimate", "optimism", "resamples_used"),
+    *("apparent_estimate", "optimism", "resamples_used", "note"),
 ]
 
 
@@ -52,9 +53,12 @@ def corrected_performance(
 
     Limits are the percentiles of what each resample's model reaches on its own resample, less the
     optimism (Noma et al. 2021, doi:10.1002/sim.9148, algorithm 1). Slope and calibration-in-the-
-    large are 1 and 0 there, whatever the resample: their limits are the percentiles of each
-    resample's model on all patients. A resample that kept no predictor has an AUC of 0.5 and no
-    slope: it is left out of the slope and counted.
+    large of a maximum-likelihood fit are 1 and 0 there, whatever the resample: what stands for them
+    are the percentiles of the resamples' models on all patients, which are no interval of the
+    model's performance but say how far the workflow's products differ (``interval_of`` is
+    ``draws``). A resample that kept no predictor has an AUC of 0.5 and no slope: it is left out of
+    the slope and counted; having no optimism, it makes the shifted limits too low, and the note of
+    the row says how many there are.
 
     Parameters
     ----------
@@ -68,9 +72,9 @@ def corrected_performance(
     -------
     DataFrame
         ``model, set, metric, estimate, lower, upper, method, interval_of, apparent_estimate,
-        optimism, resamples_used, interval``; method ``optimism_corrected`` repeats the workflow,
-        ``optimism_corrected_refit`` the fit of the final model's columns alone, as rms does. Rows
-        ``…_bca``, method ``apparent``, are of the final model as it stands.
+        optimism, resamples_used, note, interval``; method ``optimism_corrected`` repeats the
+        workflow, ``optimism_corrected_refit`` the fit of the final model's columns alone, as rms
+        does. Rows ``…_bca``, method ``apparent``, are of the final model as it stands.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def corrected_performance(
     for method in METHODS:
         rows += _corrected_rows(baseline, cohort, method, ci_prob)
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.assign(model=MODEL, set=DEVELOPMENT, interval_of="patients", interval=ci_prob)
+    return table.assign(model=MODEL, set=DEVELOPMENT, interval=ci_prob)
 
 
 def _matrix(baseline: xr.DataTree, cohort: Cohort) -> Floats:
@@ -109,7 +113,7 @@ def _corrected_rows(
     matrix, outcome = _matrix(baseline, cohort), cohort.outcome[cohort.development]
     risk = _risk(baseline, matrix)
     resampled = expit(resampled_log_odds(baseline, matrix, METHODS[method]))
-    rows = _positions(baseline, cohort)
+    rows, note = _positions(baseline, cohort), _empty_note(baseline, method)
     found = []
     for name, metric in CORRECTED.items():
         try:
@@ -124,20 +128,34 @@ def _corrected_rows(
                 "apparent_estimate": one.apparent,
                 "optimism": one.optimism,
                 "resamples_used": one.resamples_used,
+                "note": note,
                 **_limits(one, name, ci_prob),
             }
         )
     return found
 
 
-def _limits(found: Optimism, name: str, ci_prob: float) -> dict[str, float]:
+def _limits(found: Optimism, name: str, ci_prob: float) -> dict[str, Any]:
     values = found.values[np.isfinite(found.values).all(axis=1)]
     if not len(values):
-        return {"lower": np.nan, "upper": np.nan}
+        return {"lower": np.nan, "upper": np.nan, "interval_of": "patients"}
     fixed = name in FIXED_IN_TRAINING
     lower, _, upper = equal_tailed(values[:, 1 if fixed else 0], ci_prob)
     moved = 0.0 if fixed else found.optimism
-    return {"lower": float(lower - moved), "upper": float(upper - moved)}
+    return {
+        "lower": float(lower - moved),
+        "upper": float(upper - moved),
+        "interval_of": "draws" if fixed else "patients",
+    }
+
+
+def _empty_note(baseline: xr.DataTree, method: str) -> str:
+    """How many resamples of the whole workflow kept no predictor, if any did."""
+    status = baseline["bootstrap"]["status"].to_numpy()[0]
+    empty = int((status == CODES.index("empty")).sum())
+    if not empty or METHODS[method]:
+        return ""
+    return f"{empty} of {len(status)} resamples kept no predictor"
 
 
 def _apparent_rows(baseline: xr.DataTree, cohort: Cohort, ci_prob: float) -> list[dict[str, Any]]:
@@ -160,6 +178,7 @@ def _apparent_rows(baseline: xr.DataTree, cohort: Cohort, ci_prob: float) -> lis
         lower, upper = bias_corrected(estimate, replicates, left_out, ci_prob)
         found.append(
             {"metric": f"{name}_bca", "method": "apparent", "estimate": estimate}
+            | {"interval_of": "patients", "note": ""}
             | {"lower": lower, "upper": upper, "resamples_used": len(copies)}
         )
     return found

@@ -26,10 +26,11 @@ METHODS = {
     "kfold": "cross-validated",
     "holdout": "new patients",
 }
-LABEL, CELL, METRIC = 38, 21, 19
+LABEL, CELL, METRIC = 38, 22, 19
+FAR_APART = 0.1  # P values of two tests that differ by chance lie closer
 SLIGHT = 0.05  # log odds ratio below which two decimals show nothing
 OFTEN, LISTED_AT_MOST = 0.3, 8
-MODEL = "a final model with at least one predictor"
+MODEL = "at least one predictor kept"
 EMPTY = "no predictor kept: the final model is the event share alone"
 REFIT_SEPARATED = "refit after the LASSO separated: Firth's fit"
 FINAL_SEPARATED = "final model separated: Firth's fit"
@@ -120,7 +121,9 @@ def baseline_text(record: dict[str, Any]) -> str:
 
 def _workflow_lines(record: dict[str, Any]) -> list[str]:
     size, settings = record["development"], record["workflow"]
-    steps = [f"{record['folds_used']}-fold cross-validated LASSO ({settings['loss']})"]
+    asked = settings["folds"]
+    fewer = "" if record["folds_used"] >= asked else f", {asked} folds asked for"
+    steps = [f"{record['folds_used']}-fold cross-validated LASSO ({settings['loss']}{fewer})"]
     if settings["screen_p"] is not None:
         steps.insert(0, f"univariable screening P < {settings['screen_p']:g}")
     rule = "backward elimination by AIC"
@@ -157,13 +160,18 @@ def _separation_lines(record: dict[str, Any]) -> list[str]:
 
 
 def _hauck_donner_lines(record: dict[str, Any]) -> list[str]:
-    return [
-        f"{row['term']}: dropped by Wald's P {row['refit_p']:.2g}, though the likelihood ratio "
-        f"gives P {row['refit_p_likelihood_ratio']:.2g} (Hauck-Donner: Wald fails where an effect "
-        "is strong)"
-        for row in _terms(record)
-        if row["hauck_donner"]
-    ]
+    lines = []
+    for row in _terms(record):
+        if row["hauck_donner"]:
+            wald, ratio = row["refit_p"], row["refit_p_likelihood_ratio"]
+            why = ""
+            if ratio < FAR_APART * wald:
+                why = " (Hauck-Donner: Wald's test fails where an effect is strong)"
+            lines.append(
+                f"{row['term']}: dropped by Wald's P {wald:.3g}, though the likelihood ratio gives "
+                f"P {ratio:.3g}{why}"
+            )
+    return lines
 
 
 def _model_lines(record: dict[str, Any]) -> list[str]:
@@ -171,10 +179,10 @@ def _model_lines(record: dict[str, Any]) -> list[str]:
     shown = [row for row in _terms(record) if row["selected_final"]]
     lines = [
         padded("", LABEL)
-        + f"{'odds ratio':>10}  {f'{level} Wald':>18}  {f'{level} bootstrap':>18}"
+        + f"{'odds ratio':>10}  {f'{level} {_naive(record)}':>18}  {f'{level} bootstrap':>18}"
         + f"  {'at 1':>5}  {'selected':>8}"
     ]
-    lines += [_term_line(row) for row in shown]
+    lines += [_term_line(row, _naive(record).lower()) for row in shown]
     if not shown:
         lines.append("The final model has no predictor: everybody has the event share as risk.")
     others = sorted(
@@ -189,19 +197,24 @@ def _model_lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"not in the model, yet selected in many subsamples: {named}")
     if record["resamples_asked"]:
         lines += [
-            "Wald ignores the selection, the bootstrap repeats it with the whole workflow. at 1:",
-            "share of resamples without the term; selected: share of subsamples with it. Neither",
-            "interval promises coverage.",
+            f"{_naive(record)} ignores the selection, the bootstrap repeats it with the whole",
+            "workflow. at 1: share of resamples without the term; selected: share of subsamples",
+            "with it. Neither interval promises coverage.",
         ]
     return lines
 
 
-def _term_line(row: dict[str, Any]) -> str:
+def _naive(record: dict[str, Any]) -> str:
+    """Which limits stand for those that such papers print: profile limits of a Firth fit."""
+    return "profile" if record["separation"]["selected_final"]["firth"] else "Wald"
+
+
+def _term_line(row: dict[str, Any], naive: str) -> str:
     label = row["label"] + ("" if row["per"] == 1 else f" (per {row['per']:g})")
     places = 2 if abs(math.log(row["odds_ratio"])) >= SLIGHT else 4
     return (
         padded(fitted(label, LABEL - 1), LABEL)
-        + f"{_ratio(row['odds_ratio'], places):>10}  {_limits(row, 'wald', places):>18}"
+        + f"{_ratio(row['odds_ratio'], places):>10}  {_limits(row, naive, places):>18}"
         + f"  {_limits(row, 'boot', places):>18}  {_share(row['boot_zero']):>5}"
         + f"  {_share(row['selection_frequency']):>8}"
     )
@@ -233,7 +246,7 @@ def _resample_lines(record: dict[str, Any]) -> list[str]:
     }
     total = sum(row["resamples"] for row in counts.values() if row["what"] in _exclusive())
     fitted_count = counts.get(MODEL, {"resamples": 0})["resamples"]
-    lines = [f"{total:,} resamples of the whole workflow: {fitted_count:,} gave a model"]
+    lines = [f"{total:,} resamples of the whole workflow: {fitted_count:,} kept a predictor"]
     lines += [
         f"  {row['resamples']:,} ({row['share']:.1%}): {what}"
         for what, row in counts.items()
@@ -243,8 +256,8 @@ def _resample_lines(record: dict[str, Any]) -> list[str]:
     if models and "bootstrap" in models:
         found = models["bootstrap"]
         lines.append(
-            f"{found['distinct']:,} different final models; the most frequent in "
-            f"{found['most_frequent_share']:.1%} of them, the one above in "
+            f"{found['distinct']:,} different final models in these resamples; the most frequent "
+            f"in {found['most_frequent_share']:.1%} of them, the one above in "
             f"{found['same_as_final_share']:.1%}"
         )
     return lines
@@ -261,12 +274,13 @@ def _performance_lines(record: dict[str, Any]) -> list[str]:
     found: dict[tuple[str, str], dict[str, Any]] = {
         (row["metric"], row["method"]): row
         for row in record["performance"]
-        if row["interval_of"] == "patients" and row["set"] != "external"
+        if row["set"] != "external"
+        and (row["interval_of"] == "patients" or row["method"].startswith("optimism"))
     }
     methods = [name for name in METHODS if any(method == name for _, method in found)]
     lines = [" " * METRIC + "".join(padded(METHODS[name], CELL) for name in methods).rstrip()]
     for metric, label in LISTED.items():
-        cells = [padded(_cell(found.get((metric, name))), CELL) for name in methods]
+        cells = [padded(_cell(found.get((metric, name))) + " ", CELL) for name in methods]
         lines.append((padded(label, METRIC) + "".join(cells)).rstrip())
     widths = record["risk"]
     if widths["median_width_bootstrap"] is not None:
@@ -281,9 +295,14 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row is None or row["estimate"] is None:
         return NO_INTERVAL
     limits = [row[name] for name in ("lower", "upper")]
-    if None in limits:
-        return f"{row['estimate']:.2f}"
-    return f"{row['estimate']:.2f} ({limits[0]:.2f} to {limits[1]:.2f})"
+    if None in limits or row["interval_of"] != "patients":
+        return _two_places(row["estimate"])
+    lower, upper = map(_two_places, limits)
+    return f"{_two_places(row['estimate'])} ({lower} to {upper})"
+
+
+def _two_places(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def _closing_lines(record: dict[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from bayes_cmvt.posterior import log_bernoulli
 from bayes_cmvt.scoring import (
     AT_THRESHOLD,
     CURVES,
+    LINE,
     SUMS,
     Floats,
     Risks,
@@ -65,23 +66,23 @@ def performance_table(scored: Sequence[Scored], ci_prob: float = 0.95) -> pd.Dat
     -------
     DataFrame
         ``model, set, metric, estimate, lower, upper, method, interval_of, threshold, if_calibrated,
-        interval``.
+        note, interval``.
     """
     rows = [row for one in scored for row in _performance_rows(one, ci_prob)]
     return _performance_frame(rows, ci_prob)
 
 
 def _performance_frame(rows: list[dict[str, Any]], ci_prob: float) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=[*COLUMNS, "threshold", "if_calibrated"]).assign(
-        interval=ci_prob
-    )
+    names = [*COLUMNS, "threshold", "if_calibrated", "note"]
+    return pd.DataFrame(rows, columns=names).assign(interval=ci_prob)
 
 
 def _row(about: Risks, metric: str, values: Sequence[Any], **others: Any) -> dict[str, Any]:
     """One row of a performance table from estimate, lower and upper limit."""
     names = {"model": about.model, "set": about.set, "method": about.method, "metric": metric}
     limits = dict(zip(("estimate", "lower", "upper"), map(float, values), strict=True))
-    return {**names, **limits, "interval_of": "patients", "threshold": np.nan, **others}
+    usual = {"interval_of": "patients", "threshold": np.nan, "note": ""}
+    return {**names, **limits, **usual, **others}
 
 
 def _performance_rows(scored: Scored, ci_prob: float) -> list[dict[str, Any]]:
@@ -92,6 +93,9 @@ def _performance_rows(scored: Scored, ci_prob: float) -> list[dict[str, Any]]:
             continue
         lower, _, upper = equal_tailed(scored.replicates[name], ci_prob)
         more: dict[str, Any] = {"if_calibrated": calibrated.get(name, np.nan)}
+        if name in LINE and risks.folds_without_predictor:
+            left_out = risks.folds_without_predictor
+            more["note"] = f"{left_out} folds that kept no predictor are left out"
         if name in AT_THRESHOLD and use is not None:
             more["threshold"] = use
         rows.append(_row(risks, name, (estimate, lower, upper), **more))

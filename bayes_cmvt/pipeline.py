@@ -29,7 +29,7 @@ type Flags = NDArray[np.bool_]
 type Status = Literal["fitted", "empty", "one_class", "few_patients", "failed"]
 
 STATUSES: dict[Status, str] = {
-    "fitted": "a final model with at least one predictor",
+    "fitted": "at least one predictor kept",
     "empty": "no predictor kept: the final model is the event share alone",
     "one_class": "one outcome only",
     "few_patients": "fewer than two distinct patients of an outcome: no folds",

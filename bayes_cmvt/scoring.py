@@ -41,8 +41,10 @@ SUMS: Mapping[str, Callable[..., Any]] = {
     "scaled_brier_score": metrics.scaled_brier_score,
     "log_score": metrics.log_score,
 }
-CALIBRATION: Mapping[str, Callable[..., Any]] = {
-    "calibration_in_the_large": metrics.calibration_in_the_large,
+LEVEL: Mapping[str, Callable[..., Any]] = {
+    "calibration_in_the_large": metrics.calibration_in_the_large
+}
+LINE: Mapping[str, Callable[..., Any]] = {
     "calibration_intercept": metrics.calibration_intercept,
     "calibration_slope": metrics.calibration_slope,
 }
@@ -89,6 +91,29 @@ class Risks:
     def pooled(self) -> tuple[NDArray[np.int8], Floats]:
         """Outcomes and risks of all repeats, one after the other."""
         return np.tile(self.outcome, self.repeats), self.risk.ravel()
+
+    @property
+    def varied(self) -> NDArray[np.bool_]:
+        """Whose risk comes from a model that tells patients apart, shape (repeat x patient,).
+
+        A workflow may keep no predictor in a fold: its risks are all the same and have no slope.
+        """
+        if self.fold is None:
+            return np.ones(self.risk.size, dtype=bool)
+        varied = np.empty(self.risk.shape, dtype=bool)
+        for risk, fold, tells in zip(self.risk, self.fold, varied, strict=True):
+            for number in range(fold.max() + 1):
+                held = fold == number
+                tells[held] = np.ptp(risk[held]) > 0
+        return varied.ravel()
+
+    @property
+    def folds_without_predictor(self) -> int:
+        """How many folds, of all repeats, have the same risk for everybody."""
+        if self.fold is None:
+            return 0
+        pairs = np.stack([np.arange(self.repeats).repeat(self.fold.shape[1]), self.fold.ravel()])
+        return len(np.unique(pairs[:, ~self.varied], axis=1).T)
 
     def pooled_weights(self, weights: Floats) -> Floats:
         """Weights of patients, each split among the patient's risks."""
@@ -198,8 +223,14 @@ def _scores(risks: Risks, weights: Floats, settings: ScoringSettings, grid: Floa
     outcome, risk = risks.pooled
     pooled = risks.pooled_weights(weights)
     scores: Scores = {
-        name: metric(outcome, risk, weights=pooled)
-        for name, metric in {**SUMS, **CALIBRATION}.items()
+        name: metric(outcome, risk, weights=pooled) for name, metric in {**SUMS, **LEVEL}.items()
+    }
+    varied = risks.varied
+    scores |= {
+        name: metric(outcome[varied], risk[varied], weights=pooled[:, varied])
+        if varied.any()
+        else np.full(len(weights), np.nan)
+        for name, metric in LINE.items()
     }
     scores["auc"] = _auc(risks, weights)
     errors = metrics.calibration_errors(outcome, risk, settings.smoother, grid=GRID, weights=pooled)

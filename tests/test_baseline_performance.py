@@ -112,6 +112,10 @@ def test_a_resample_without_predictor_has_auc_one_half_and_no_slope():
     assert table.loc[("optimism_corrected", "auc"), "resamples_used"] == RESAMPLES
     slope = table.loc[("optimism_corrected", "calibration_slope")]
     assert slope["resamples_used"] == RESAMPLES - empty.sum()
+    assert (
+        slope["interval_of"] == "draws"
+    )  # resamples' models on everybody: no interval over patients
+    assert slope["note"] == f"{empty.sum()} of {RESAMPLES} resamples kept no predictor"
     # the slope of each of the others on everybody; 1 on its own resample
     matrix, outcome, _ = development()
     group = small_baseline()["bootstrap"]

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from bayes_cmvt import metrics
+from bayes_cmvt.performance import performance_table
 from bayes_cmvt.scoring import (
     ROC_GRID,
     Risks,
@@ -150,3 +151,30 @@ def test_draws_are_scored_one_by_one(pep_fit, pep_cohort):
     assert found["auc"][7] == pytest.approx(roc_auc_score(pep_cohort.outcome, risk[7]), abs=1e-12)
     deployed = metrics.log_score(pep_cohort.outcome, (1 / (1 + np.exp(-log_odds))).mean(axis=0))
     assert np.mean(found["log_score"] > deployed) > 0.9  # hardly a draw does as well as their mean
+
+
+def test_folds_that_tell_nobody_apart_are_left_out_of_the_slope():
+    """Risks that differ from fold to fold alone would have a slope of folds, not of patients."""
+    outcome, risk = rule()
+    fold = np.arange(150) % 5
+    flat = np.isin(fold, (0, 3))
+    mixed = np.where(flat, 0.3 + 0.01 * fold, risk[0])
+    risks = Risks("m", "development", "kfold", outcome, mixed[np.newaxis], fold[np.newaxis])
+    found = score_risks(risks, SETTINGS)
+    assert risks.folds_without_predictor == 2
+    expected = metrics.calibration_slope(outcome[~flat], risk[0, ~flat])
+    assert found.estimate["calibration_slope"] == pytest.approx(expected, rel=1e-12)
+    assert np.isfinite(found.replicates["calibration_slope"]).all()
+    row = performance_table([found]).set_index("metric").loc["calibration_slope"]
+    assert row["note"] == "2 folds that kept no predictor are left out"
+
+
+def test_where_no_fold_tells_anybody_apart_there_is_no_slope():
+    outcome, _ = rule()
+    fold = np.arange(150) % 5
+    risk = 0.3 + 0.01 * fold
+    risks = Risks("m", "development", "kfold", outcome, risk[np.newaxis], fold[np.newaxis])
+    found = score_risks(risks, SETTINGS)
+    assert np.isnan(found.estimate["calibration_slope"])
+    assert np.isnan(found.replicates["calibration_intercept"]).all()
+    assert np.isfinite(found.estimate["calibration_in_the_large"])
