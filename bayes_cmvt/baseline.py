@@ -116,6 +116,9 @@ def fit_baseline(
     DataError
         Patients of whom the workflow cannot make a model at all.
     """
+    if not isinstance(cohort, Cohort):
+        msg = f"cohort: found {type(cohort).__name__}; expected a Cohort, from load_cohort"
+        raise OptionError(msg)
     settings = cohort.study.baseline
     resamples = settings.resamples if resamples is None else resamples
     check_counts(resamples, subsamples, seed)

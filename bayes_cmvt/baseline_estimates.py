@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayes_cmvt.baseline import CODES, baseline_settings, column_groups
+from bayes_cmvt.baseline import CODES, baseline_settings, column_groups, is_baseline
 from bayes_cmvt.cohort import Cohort
 from bayes_cmvt.design import Design, design_matrix, encode, reported_contrast
 from bayes_cmvt.errors import BayesCmvtError, OptionError
@@ -108,6 +108,9 @@ def check_cohort(baseline: xr.DataTree, cohort: Cohort) -> None:
     ------
     OptionError
     """
+    if not is_baseline(baseline):
+        msg = "this fit is a posterior, no frequentist workflow: give what fit_baseline returns"
+        raise OptionError(msg)
     if not learnt_from(baseline, cohort):
         msg = (
             f"the baseline was not fitted to the development patients of {cohort.source}; give the "

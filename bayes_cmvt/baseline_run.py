@@ -57,8 +57,8 @@ OWN = (
 )
 
 GOES_ON = (
-    "interrupted; the run folder is as it was, finished resamples are kept in it: the same command "
-    "goes on from there"
+    "interrupted; the run folder is as it was, {:,} finished resamples are kept in it: the same "
+    "command goes on from there"
 )
 
 EVERY_CORE = Workers()
@@ -153,16 +153,18 @@ def baseline_run(
     kept = runs.KeptBlocks(request.run / KEPT, _hash(_resampled_from(inputs))[:16])
     if request.overwrite:
         kept.remove()
-    if _blocks(kept):
-        say(f"going on from {_blocks(kept)} blocks of resamples that an earlier run has finished")
+    if done is not None:
+        say(f"replacing the baseline of {done['inputs']['resamples']:,} resamples")
+    if _kept_resamples(kept):
+        say(f"going on from {_kept_resamples(kept):,} resamples and subsamples finished before")
     _announce(request, cohort, say)
     try:
         baseline = _fitted(request, cohort, folds, kept, report)
         fitted = time.perf_counter()
         tables = _tables(request, baseline, cohort, report, say)
     except KeyboardInterrupt:
-        if _blocks(kept):
-            raise KeyboardInterrupt(GOES_ON) from None
+        if _kept_resamples(kept):
+            raise KeyboardInterrupt(GOES_ON.format(_kept_resamples(kept))) from None
         raise
     files = {runs.BASELINE: runs.tree_bytes(baseline)}
     if "lasso" in baseline.children:
@@ -175,7 +177,12 @@ def baseline_run(
         **_told(baseline, cohort),
     }
     outdated = [name for name in OWN if name not in tables]
-    runs.add_stage(request.run, STAGE, record, tables, outdated=outdated, files=files)
+    if runs.load_table(request.run, "performance_difference") is not None:
+        say("figures of the old baseline on other patients go: `validate --data` makes them anew")
+        outdated += ["performance_difference", "net_benefit_difference"]
+    runs.add_stage(
+        request.run, STAGE, record, tables, outdated=outdated, files=files, renewed=(MODEL,)
+    )
     kept.remove()
     return _result(request.run, record, run, reused=False)
 
@@ -262,9 +269,11 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _blocks(kept: KeptBlocks) -> int:
-    """How many blocks of resamples are kept, of all schemes."""
-    return len(list(kept.folder.glob(f"*-{kept.inputs}-*.npz")))
+def _kept_resamples(kept: KeptBlocks) -> int:
+    """How many resamples are kept, of all schemes: files are named by the numbers in them."""
+    names = [file.stem for file in kept.folder.glob(f"*-{kept.inputs}-*.npz")]
+    ends = [name.rsplit("-", 2)[1:] for name in names]
+    return sum(int(stop) - int(start) for start, stop in ends)
 
 
 def _fitted(

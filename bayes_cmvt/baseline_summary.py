@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -26,7 +27,8 @@ METHODS = {
     "kfold": "cross-validated",
     "holdout": "new patients",
 }
-LABEL, CELL, METRIC = 38, 22, 19
+WIDTH = 104
+LABEL, CELL, METRIC = 38, 21, 19
 FAR_APART = 0.1  # P values of two tests that differ by chance lie closer
 SLIGHT = 0.05  # log odds ratio below which two decimals show nothing
 OFTEN, LISTED_AT_MOST = 0.3, 8
@@ -59,6 +61,7 @@ def baseline_record(result: BaselineResult) -> dict[str, Any]:
         "workflow": inputs["baseline"],
         "settings": inputs["settings"],
         "resamples_asked": inputs["resamples"],
+        "subsamples_asked": inputs["subsamples"],
         **result.choice,
         **{name: table_records(table) for name, table in own.items()},
         "models": _models(tables.get("model_frequencies")),
@@ -81,6 +84,7 @@ def _models(table: pd.DataFrame | None) -> dict[str, Any] | None:
     return {
         str(scheme): {
             "distinct": len(part),
+            "resamples": int(part["resamples"].sum()),
             "most_frequent_share": float(part["share"].max()),
             "same_as_final_share": float(part.loc[part["same_as_final"], "share"].sum()),
         }
@@ -131,7 +135,7 @@ def _workflow_lines(record: dict[str, Any]) -> list[str]:
         rule = f"P < {settings['p_enter']:g}" if settings["p_enter"] < 1 else "all of them kept"
     lines = [
         f"{size['patients']:,} patients, {size['events']:,} events, {size['columns']} columns",
-        f"workflow: {', '.join(steps)}, refit, {rule}, final model",
+        *wrap(f"workflow: {', '.join(steps)}, refit, {rule}, final model", WIDTH),
     ]
     kept = sum(row["selected_lasso"] for row in _terms(record))
     final = sum(row["selected_final"] for row in _terms(record))
@@ -197,9 +201,9 @@ def _model_lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"not in the model, yet selected in many subsamples: {named}")
     if record["resamples_asked"]:
         lines += [
-            f"{_naive(record)} ignores the selection, the bootstrap repeats it with the whole",
-            "workflow. at 1: share of resamples without the term; selected: share of subsamples",
-            "with it. Neither interval promises coverage.",
+            f"The {_naive(record)} interval ignores the selection, the bootstrap repeats it with",
+            "the whole workflow. at 1: share of resamples without the term; selected: share of",
+            f"{record['subsamples_asked']} subsamples with it. Neither interval promises coverage.",
         ]
     return lines
 
@@ -255,11 +259,13 @@ def _resample_lines(record: dict[str, Any]) -> list[str]:
     models = record["models"]
     if models and "bootstrap" in models:
         found = models["bootstrap"]
-        lines.append(
-            f"{found['distinct']:,} different final models in these resamples; the most frequent "
-            f"in {found['most_frequent_share']:.1%} of them, the one above in "
+        said = (
+            f"{found['distinct']:,} different final models in {found['resamples']:,} resamples, "
+            "that without predictors counted; the most frequent in "
+            f"{found['most_frequent_share']:.1%}, the one above in "
             f"{found['same_as_final_share']:.1%}"
         )
+        lines += wrap(said, WIDTH)
     return lines
 
 
@@ -282,6 +288,11 @@ def _performance_lines(record: dict[str, Any]) -> list[str]:
     for metric, label in LISTED.items():
         cells = [padded(_cell(found.get((metric, name))) + " ", CELL) for name in methods]
         lines.append((padded(label, METRIC) + "".join(cells)).rstrip())
+    if "optimism_corrected" in methods:
+        lines += [
+            "Brackets are over patients; where repeated, of resamples' models on their own",
+            "resample, less the optimism.",
+        ]
     widths = record["risk"]
     if widths["median_width_bootstrap"] is not None:
         lines.append(
@@ -311,4 +322,4 @@ def _closing_lines(record: dict[str, Any]) -> list[str]:
         lines.append(
             "The tables were made before from the same inputs; --overwrite makes them anew."
         )
-    return [*lines, f"tables: {', '.join(record['tables'])}"]
+    return [*lines, *wrap(f"tables: {', '.join(record['tables'])}", WIDTH)]

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt.intervals import tails
-from bayes_cmvt.posterior import settings_of
+from bayes_cmvt.posterior import check_posterior, settings_of
 
 RHAT_BELOW = 1.01
 ESS_PER_CHAIN = 100
@@ -140,6 +140,7 @@ def verdict(fit: xr.DataTree, table: pd.DataFrame | None = None) -> Verdict:
     -------
     Verdict
     """
+    check_posterior(fit)
     gated = diagnostics(fit) if table is None else table
     gated = gated[gated["gated"]]
     chains, draws = fit["posterior"].sizes["chain"], fit["posterior"].sizes["draw"]

@@ -12,6 +12,7 @@ from bayes_cmvt.design import design_matrix, reported_contrast
 from bayes_cmvt.diagnostics import monte_carlo_error
 from bayes_cmvt.intervals import equal_tailed, tails
 from bayes_cmvt.posterior import (
+    check_posterior,
     coefficient_variance,
     design_of,
     expit,
@@ -51,6 +52,7 @@ def coefficients(
         ``per``), ``prob_positive, shrinkage``, ``rhat, ess_bulk, ess_tail, mcse_mean, mcse_lower,
         mcse_upper`` (of the standardised coefficient), ``interval`` (``ci_prob``).
     """
+    check_posterior(fit)
     design, posterior = design_of(fit), fit["posterior"]
     beta, intercept = posterior["beta"].to_numpy(), posterior["intercept"].to_numpy()
     per_unit = beta / design.sd

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bayes_cmvt.cohort import Cohort
 from bayes_cmvt.design import Design, clinical_contrast, design_matrix
-from bayes_cmvt.errors import RunError
+from bayes_cmvt.errors import OptionError, RunError
 from bayes_cmvt.priors import (
     CoefficientPrior,
     effective_number,
@@ -329,6 +329,21 @@ def learnt_from(fit: xr.DataTree, cohort: Cohort) -> bool:
         return False
     matrix = design_matrix(design, cohort.predictors[members])
     return bool(np.abs(matrix.mean(axis=0)).max() < SAME_MEAN)
+
+
+def check_posterior(fit: xr.DataTree) -> None:
+    """Refuse a frequentist fit where draws of a posterior are needed.
+
+    Raises
+    ------
+    OptionError
+    """
+    if "posterior" not in fit.children:
+        msg = (
+            "this fit has no posterior draws; of a frequentist workflow (fit_baseline) see "
+            "baseline_coefficients, predict and evaluate"
+        )
+        raise OptionError(msg)
 
 
 def central_coefficients(

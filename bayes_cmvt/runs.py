@@ -389,12 +389,13 @@ def add_stage(
     *,
     outdated: Sequence[str] = (),
     files: Mapping[str, bytes] | None = None,
+    renewed: Sequence[str] = (),
 ) -> None:
     """Add the tables of a later command to a run, and write down what they were made from.
 
-    Each file is replaced whole. The stage's old record goes first and the new one comes last, so
-    that a stage which was cut short is not taken for done. Rows of models and sets of patients
-    that a new table does not hold are kept.
+    All files are written before the first is replaced, each whole. The stage's old record goes
+    first and the new one comes last, so that a stage which was cut short is not taken for done.
+    Rows of models and sets of patients that a new table does not hold are kept.
 
     Parameters
     ----------
@@ -408,6 +409,8 @@ def add_stage(
         Tables of an earlier run of the stage that this one does not make.
     files : mapping of str to bytes, optional
         Other files by their path within the folder.
+    renewed : sequence of str
+        Models of which no old row is kept, whatever its set of patients.
 
     Raises
     ------
@@ -416,17 +419,50 @@ def add_stage(
     """
     run = read_run(folder)
     done = dict(run.get("stages", {}))
-    if done.pop(stage, None) is not None:
-        _write_record(folder, {**run, "stages": done})
-    for name in outdated:
-        with _as_run_error(folder):
+    contents = {
+        folder / "tables" / f"{name}.csv": _merged(folder, name, table, renewed)
+        for name, table in tables.items()
+    }
+    contents |= {folder / relative: content for relative, content in (files or {}).items()}
+    with _written_beside(contents) as waiting, _as_run_error(folder):
+        if done.pop(stage, None) is not None:
+            _write_record(folder, {**run, "stages": done})
+        for path, partial in waiting.items():
+            partial.replace(path)
+        for name in outdated:
             (folder / "tables" / f"{name}.csv").unlink(missing_ok=True)
-    for name, table in tables.items():
-        text = _with_other_rows(folder, name, table).to_csv(index=False)
-        write_text(folder / "tables" / f"{name}.csv", text, overwrite=True)
-    for relative, content in (files or {}).items():
-        write_bytes(folder / relative, content, overwrite=True)
     _write_record(folder, {**run, "stages": {**done, stage: dict(record)}})
+
+
+def _merged(folder: Path, name: str, table: pd.DataFrame, renewed: Sequence[str]) -> bytes:
+    return _with_other_rows(folder, name, table, renewed).to_csv(index=False).encode("utf-8")
+
+
+@contextmanager
+def _written_beside(contents: Mapping[Path, bytes]) -> Iterator[dict[Path, Path]]:
+    """Write files beside their places: a full disk shows before the first of them is replaced."""
+    waiting: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            with _as_run_error(path):
+                waiting[path] = _waiting_file(path, content)
+        yield waiting
+    finally:
+        for partial in waiting.values():
+            partial.unlink(missing_ok=True)
+
+
+def _waiting_file(path: Path, content: bytes) -> Path:
+    handle, name = tempfile.mkstemp(prefix=_partial(path), dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        partial.chmod(0o644)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
 
 
 def _write_record(folder: Path, run: Mapping[str, Any]) -> None:
@@ -434,7 +470,9 @@ def _write_record(folder: Path, run: Mapping[str, Any]) -> None:
     write_text(folder / RUN, text + "\n", overwrite=True)
 
 
-def _with_other_rows(folder: Path, name: str, new: pd.DataFrame) -> pd.DataFrame:
+def _with_other_rows(
+    folder: Path, name: str, new: pd.DataFrame, renewed: Sequence[str]
+) -> pd.DataFrame:
     """A new table with the rows of the old one that are of other models or sets of patients.
 
     Both as text, so that what is kept stays as it is, to the last digit.
@@ -448,7 +486,8 @@ def _with_other_rows(folder: Path, name: str, new: pd.DataFrame) -> pd.DataFrame
     if not set(keys) <= set(old):
         return new
     replaced = pd.MultiIndex.from_frame(fresh[keys])
-    kept = old[~pd.MultiIndex.from_frame(old[keys]).isin(replaced)]
+    gone = pd.MultiIndex.from_frame(old[keys]).isin(replaced) | old[keys].isin(renewed).any(axis=1)
+    kept = old[~gone]
     columns = [*fresh, *(column for column in kept if column not in fresh)]
     return pd.concat([kept, fresh]).reindex(columns=columns).fillna("")
 
@@ -508,11 +547,8 @@ def write_bytes(path: Path, content: bytes, *, overwrite: bool) -> None:
             what = "is a folder" if path.is_dir() else "exists; give --overwrite to replace it"
             msg = f"{path} {what}"
             raise RunError(msg)
-        handle, partial = tempfile.mkstemp(prefix=_partial(path), dir=path.parent)
+        partial = _waiting_file(path, content)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            Path(partial).chmod(0o644)
-            Path(partial).replace(path)
+            partial.replace(path)
         finally:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)

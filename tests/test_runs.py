@@ -410,14 +410,37 @@ def test_a_stage_that_is_cut_short_has_no_record(
     table = pd.DataFrame({"a": [1]})
     runs.add_stage(stage_folder, "other", {"inputs": 1}, {"other": table})
     runs.add_stage(stage_folder, "s", {"inputs": 1}, {"one": table, "two": table})
-    write = runs.write_bytes
+    replace = Path.replace
 
-    def cut_short(path: Path, content: bytes, *, overwrite: bool) -> None:
-        if path.name == "two.csv":
+    def cut_short(path: Path, target: Path) -> Path:
+        if target.name == "two.csv":
             raise KeyboardInterrupt
-        write(path, content, overwrite=overwrite)
+        return replace(path, target)
 
-    monkeypatch.setattr(runs, "write_bytes", cut_short)
-    with pytest.raises(KeyboardInterrupt):
-        runs.add_stage(stage_folder, "s", {"inputs": 2}, {"one": table * 2, "two": table * 2})
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            runs.add_stage(stage_folder, "s", {"inputs": 2}, {"one": table * 2, "two": table * 2})
     assert list(runs.read_run(stage_folder)["stages"]) == ["other"]
+    assert not list(stage_folder.rglob("*partial*"))
+
+
+def test_a_stage_that_does_not_fit_the_disk_changes_nothing(
+    stage_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files are written before the first one is replaced."""
+    table = pd.DataFrame({"a": [1]})
+    runs.add_stage(stage_folder, "s", {"inputs": 1}, {"one": table, "two": table})
+    before = {path: path.read_bytes() for path in stage_folder.rglob("*") if path.is_file()}
+    write = runs._waiting_file
+
+    def full(path: Path, content: bytes) -> Path:
+        if path.name == "big.nc":
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(runs, "_waiting_file", full)
+    with pytest.raises(bc.RunError, match=r"big\.nc cannot be written: the disk is full"):
+        runs.add_stage(stage_folder, "s", {"inputs": 2}, {"one": table * 2}, files={"big.nc": b"x"})
+    after = {path: path.read_bytes() for path in stage_folder.rglob("*") if path.is_file()}
+    assert after == before
