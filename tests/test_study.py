@@ -264,6 +264,7 @@ def test_defaults_are_those_of_the_contract():
         "cv": "exact",
         "p_enter": 0.05,
         "resamples": 1000,
+        "folds_by": "patients",
     }
     assert parse_study(study_text(BINARY)).predictors[0].levels == (0, 1)
 
