@@ -17,7 +17,7 @@ from bayes_cmvt.errors import InputError, OptionError, RunError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.resampling import Keep
 from bayes_cmvt.validation import run_cohort
-from bayes_cmvt.workers import Workers
+from bayes_cmvt.workers import Workers, unfit_workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,21 +131,13 @@ def baseline_run(
         Finished resamples are kept: the same request goes on from there.
     """
     from bayes_cmvt import runs
-    from bayes_cmvt.fold_file import read_folds
-    from bayes_cmvt.posterior import learnt_from
 
     started = time.perf_counter()
     _check_request(request)
     run = runs.read_run(request.run)
     fit = runs.load_run(request.run)
-    cohort = run_cohort(request.run, fit)
-    if not learnt_from(fit, cohort):
-        msg = (
-            f"{request.run / runs.COHORT} holds other patients than the posterior has learnt from; "
-            "sample again"
-        )
-        raise RunError(msg)
-    folds = None if request.folds is None else read_folds(request.folds, cohort)
+    cohort = _cohort(request.run, fit)
+    folds = _folds(request, cohort)
     inputs = _inputs(request, fit, cohort)
     done = run.get("stages", {}).get(STAGE)
     if done is not None and done["inputs"] == inputs and not request.overwrite:
@@ -166,9 +158,6 @@ def baseline_run(
         if _kept_resamples(kept):
             raise KeyboardInterrupt(GOES_ON.format(_kept_resamples(kept))) from None
         raise
-    files = {runs.BASELINE: runs.tree_bytes(baseline)}
-    if "lasso" in baseline.children:
-        files[LASSO_CHOICE] = _lasso_choice(baseline)
     seconds = {"fit": fitted - started, "tables": time.perf_counter() - fitted}
     record = {
         "inputs": inputs,
@@ -176,15 +165,59 @@ def baseline_run(
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         **_told(baseline, cohort),
     }
-    outdated = [name for name in OWN if name not in tables]
-    if runs.load_table(request.run, "performance_difference") is not None:
-        say("figures of the old baseline on other patients go: `validate --data` makes them anew")
-        outdated += ["performance_difference", "net_benefit_difference"]
     runs.add_stage(
-        request.run, STAGE, record, tables, outdated=outdated, files=files, renewed=(MODEL,)
+        request.run,
+        STAGE,
+        record,
+        tables,
+        outdated=_outdated(request.run, tables, say),
+        files=_files(baseline),
+        renewed=(MODEL,),
     )
     kept.remove()
     return _result(request.run, record, run, reused=False)
+
+
+def _cohort(folder: Path, fit: xr.DataTree) -> Cohort:
+    """The patients of a run, who must be those that its posterior has learnt from."""
+    from bayes_cmvt.posterior import learnt_from
+    from bayes_cmvt.runs import COHORT
+
+    cohort = run_cohort(folder, fit)
+    if not learnt_from(fit, cohort):
+        msg = (
+            f"{folder / COHORT} holds other patients than the posterior has learnt from; sample "
+            "again"
+        )
+        raise RunError(msg)
+    return cohort
+
+
+def _folds(request: BaselineRequest, cohort: Cohort) -> NDArray[np.int64] | None:
+    from bayes_cmvt.fold_file import read_folds
+
+    return None if request.folds is None else read_folds(request.folds, cohort)
+
+
+def _files(baseline: xr.DataTree) -> dict[str, bytes]:
+    """What the stage adds besides tables, by path within the folder."""
+    from bayes_cmvt.runs import BASELINE, tree_bytes
+
+    files = {BASELINE: tree_bytes(baseline)}
+    if "lasso" in baseline.children:
+        files[LASSO_CHOICE] = _lasso_choice(baseline)
+    return files
+
+
+def _outdated(folder: Path, tables: Mapping[str, pd.DataFrame], say: Say) -> list[str]:
+    """Tables that are not of this baseline: those of an earlier one, and their comparisons."""
+    from bayes_cmvt.runs import load_table
+
+    outdated = [name for name in OWN if name not in tables]
+    if load_table(folder, "performance_difference") is None:
+        return outdated
+    say("figures of the old baseline on other patients go: `validate --data` makes them anew")
+    return [*outdated, "performance_difference", "net_benefit_difference"]
 
 
 def _check_request(request: BaselineRequest) -> None:
@@ -202,8 +235,7 @@ def _check_request(request: BaselineRequest) -> None:
             one()
         except InputError as error:
             problems += error.problems or (error.heading,)
-    if request.workers.cores is not None and request.workers.cores < 1:
-        problems.append(f"cores: found {request.workers.cores}; allowed: 1 or more")
+    problems += unfit_workers(request.workers)
     if problems:
         msg = "the baseline cannot start"
         raise OptionError(msg, dict.fromkeys(problems))

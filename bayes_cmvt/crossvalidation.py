@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +18,8 @@ from bayes_cmvt.cohort import Cohort
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.pipeline import Patients, PipelineFit, run_pipeline
 from bayes_cmvt.posterior import design_of, expit, prior_of
-from bayes_cmvt.progress import Report, SamplingState
-from bayes_cmvt.refits import RefitLength, development_rows, refit_risks
-from bayes_cmvt.threads import side_by_side
+from bayes_cmvt.progress import Report
+from bayes_cmvt.refits import RefitLength, counted_refits, development_rows, refit_risks
 
 EXACT = RefitLength(chains=2, warmup=500, draws=3000)
 SPLIT = RefitLength(chains=1, warmup=300, draws=1000)
@@ -234,22 +232,7 @@ def baseline_refitter(
         seed = np.random.SeedSequence(one.seed.entropy, spawn_key=one.seed.spawn_key)
         return pipeline_risk(run_pipeline(learnt, settings, seed), patients, one)
 
-    def refit(partitions: Sequence[Partition]) -> list[NDArray[np.float64]]:
-        done: list[int] = []
-
-        def task(one: Partition, stopped: Event) -> NDArray[np.float64]:
-            found = risk(one, stopped)
-            done.append(1)
-            return found
-
-        def watch() -> None:
-            if report is not None:
-                report(SamplingState(len(done), len(partitions), unit="refits"))
-
-        tasks = [functools.partial(task, one) for one in partitions]
-        return side_by_side(tasks, threads=cores or os.cpu_count() or 1, watch=watch)
-
-    return refit
+    return functools.partial(counted_refits, risk, cores=cores, report=report)
 
 
 def pipeline_risk(

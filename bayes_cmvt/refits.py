@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -136,18 +136,47 @@ def refit_risks(
         Within a fraction of a second of Ctrl-C.
     """
     length = length or RefitLength()
+
+    def risk(refit: Refit, stopped: Event) -> NDArray[np.float64]:
+        return mean_risk(refit_draws(refit, length, stopped), refit.others)
+
+    return counted_refits(risk, refits, cores=cores, report=report)
+
+
+def counted_refits[Plan](
+    risk: Callable[[Plan, Event], NDArray[np.float64]],
+    plans: Sequence[Plan],
+    *,
+    cores: int | None = None,
+    report: Report | None = None,
+) -> list[NDArray[np.float64]]:
+    """Carry out plans of refits side by side in threads, and count those that are finished.
+
+    Parameters
+    ----------
+    risk : callable
+        Takes a plan, and an event that asks it to end; returns the risks that were asked for.
+    plans : sequence
+    cores : int, optional
+    report : callable, optional
+
+    Returns
+    -------
+    list of ndarray
+        One for each plan, in order.
+    """
     done: list[int] = []
 
     def watch() -> None:
         if report is not None:
-            report(SamplingState(len(done), len(refits), unit="refits"))
+            report(SamplingState(len(done), len(plans), unit="refits"))
 
-    def risk(refit: Refit, stopped: Event) -> NDArray[np.float64]:
-        drawn = refit_draws(refit, length, stopped)
+    def task(plan: Plan, stopped: Event) -> NDArray[np.float64]:
+        found = risk(plan, stopped)
         done.append(1)
-        return mean_risk(drawn, refit.others)
+        return found
 
-    tasks = [functools.partial(risk, refit) for refit in refits]
+    tasks = [functools.partial(task, plan) for plan in plans]
     return side_by_side(tasks, threads=cores or os.cpu_count() or 1, watch=watch)
 
 

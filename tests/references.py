@@ -22,20 +22,26 @@ REFERENCES = {name: COMMITTED for name in ("synth26", "indo_rct")} | {
 }
 
 
-def available(name: str) -> bool:
-    return (REFERENCES[name] / f"{name}.json").is_file()
+def present(path: Path) -> Path:
+    """A file; the test is skipped, loudly, where it is absent."""
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not beside this repository")
+    return path
+
+
+def reference_file(name: str, file: str) -> Path:
+    """A file of a reference, committed or shared."""
+    return present(REFERENCES[name] / file)
 
 
 def reference(name: str) -> dict[str, Any]:
-    text = (REFERENCES[name] / f"{name}.json").read_text(encoding="utf-8")
+    text = reference_file(name, f"{name}.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
 
 
 def reference_section(name: str, section: str) -> dict[str, Any]:
-    """One section of a reference; the test is skipped, loudly, where the file is absent."""
-    if not available(name):
-        pytest.skip(f"{name}.json is not beside this repository")
+    """One section of a reference."""
     content: dict[str, Any] = reference(name)[section]
     return content
 
@@ -53,16 +59,23 @@ def glm_log_odds(name: str) -> tuple[np.ndarray, np.ndarray]:
     return log_odds_of(name, reference_section(name, "glm")["coef"])
 
 
+def shared_file(folder: str, name: str) -> Path:
+    """A file of the shared folders."""
+    return present(SHARED / folder / name)
+
+
+def shared_table(folder: str, name: str, **options: Any) -> pd.DataFrame:
+    """A CSV of the shared folders."""
+    return pd.read_csv(shared_file(folder, f"{name}.csv"), **options)
+
+
 def resampled_rows(name: str) -> np.ndarray:
     """Rows of R's bootstrap resamples, counted from 0, shape (resample, patient)."""
-    path = SHARED / "reference" / f"{name}_bootidx.csv"
-    if not path.is_file():
-        pytest.skip("../shared/reference is not beside this repository")
-    return np.loadtxt(path, delimiter=",", dtype=int) - 1
+    return shared_table("reference", f"{name}_bootidx", header=None).to_numpy() - 1
 
 
 def reference_design(name: str) -> pd.DataFrame:
-    return pd.read_csv(REFERENCES[name] / f"{name}_design.csv")
+    return pd.read_csv(reference_file(name, f"{name}_design.csv"))
 
 
 def horseshoe_toml(name: str, columns: list[str], prior: dict[str, Any]) -> str:

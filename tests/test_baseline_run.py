@@ -178,39 +178,15 @@ def test_patients_kept_apart_are_judged_and_never_drawn(finished):
 
 
 def test_the_screen_and_its_json_say_the_same(done):
-    shown = invoke(
-        "baseline",
-        done,
-        "--resamples",
-        "20",
-        "--subsamples",
-        "50",
-        "--repeats",
-        "1",
-        "--splits",
-        "2",
-    )
+    brief = ["--resamples", "20", "--subsamples", "50", "--repeats", "1", "--splits", "2"]
+    shown = invoke("baseline", done, *brief)
     assert shown.exit_code == 0
     assert "150 patients, 42 events, 7 columns" in shown.stdout
     assert "20 resamples of the whole workflow" in shown.stdout
     assert "interval ignores the selection" in shown.stdout
     assert max(len(line) for line in shown.stdout.splitlines()) < 125
     assert shown.stdout.isascii()
-    again = invoke(
-        *[
-            "baseline",
-            done,
-            "--resamples",
-            "20",
-            "--subsamples",
-            "50",
-            "--repeats",
-            "1",
-            "--splits",
-            "2",
-            "--json",
-        ]
-    )
+    again = invoke("baseline", done, *brief, "--json")
 
     def refuse(constant):
         raise AssertionError(constant)

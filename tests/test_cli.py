@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import bayes_cmvt as bc
 from bayes_cmvt import cli, runs, workflow
-from tests.references import SHARED
+from tests.references import shared_file
 
 ROOT = Path(__file__).parents[1]
 STUDY = """
@@ -542,16 +542,9 @@ def test_help_needs_none_of_the_slow_libraries() -> None:
 # --- real files with real errors ----------------------------------------------------------------
 
 
-def shared_file(name: str) -> Path:
-    path = SHARED / "data" / name
-    if not path.is_file():
-        pytest.skip(f"{name} is not beside this repository")
-    return path
-
-
 def test_typing_errors_of_the_trauma_data_are_named(place: Path) -> None:
     """884 % neutrophils and its companions (SOURCES.md), once plausible ranges are declared."""
-    file = shared_file("dvt_trauma_dpredcrs.csv")
+    file = shared_file("data", "dvt_trauma_dpredcrs.csv")
     ranges = {
         "NEUT_pct": (0, 100), "MCV": (50, 150), "MCHC": (200, 450), "PT_s": (5, 60),
         "MONO_pct": (0, 100), "MPV": (4, 20), "HGB": (30, 250),
@@ -575,7 +568,7 @@ def test_typing_errors_of_the_trauma_data_are_named(place: Path) -> None:
 
 
 def test_trauma_data_without_ranges_show_their_leverage(place: Path) -> None:
-    file = shared_file("dvt_trauma_dpredcrs.csv")
+    file = shared_file("data", "dvt_trauma_dpredcrs.csv")
     assert invoke("init", str(file), "--outcome", "dvt", "--out", "d.toml").exit_code == 0
     result = invoke("check", "d.toml", "--data", str(file))
     assert result.exit_code == 0
@@ -585,7 +578,7 @@ def test_trauma_data_without_ranges_show_their_leverage(place: Path) -> None:
 
 
 def test_trauma_data_are_sampled_cleanly(place: Path) -> None:
-    file = shared_file("dvt_trauma_dpredcrs.csv")
+    file = shared_file("data", "dvt_trauma_dpredcrs.csv")
     invoke("init", str(file), "--outcome", "dvt", "--out", "d.toml")
     result = invoke("sample", "d.toml", "--data", str(file), "--out", "run")
     assert result.exit_code == 0, result.stderr
@@ -596,7 +589,7 @@ def test_trauma_data_are_sampled_cleanly(place: Path) -> None:
 
 def test_quasi_separation_gives_a_finite_posterior(place: Path) -> None:
     """All 7 diaphragm users are cases: maximum likelihood is infinite, the posterior is not."""
-    file = shared_file("uti_sex2.csv")
+    file = shared_file("data", "uti_sex2.csv")
     assert invoke("init", str(file), "--outcome", "case", "--out", "u.toml").exit_code == 0
     result = invoke("sample", "u.toml", "--data", str(file), "--out", "run")
     assert result.exit_code == 0, result.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +19,7 @@ from bayes_cmvt.lasso import (
     cross_validate,
     lasso_path,
 )
-from tests.references import SHARED, reference_design, reference_section
+from tests.references import reference_design, reference_section, shared_table
 
 NAMES = ("birthwt", "asah", "synth26", "indo_rct")
 SECTIONS = {"exact": "cv_fixed_lambda", "glmnet": "cv"}
@@ -34,13 +33,6 @@ REFERENCE_LOSS = {"mse": 1e-6, "deviance": 5e-6, "auc": 1e-12}
 OPTIMAL = 1e-9
 # two runs that both stop at 1e-10 differ by that over the least curvature of these designs
 SAME = {"rtol": 1e-6, "atol": 1e-8}
-
-
-def shared_table(name: str) -> pd.DataFrame:
-    path = SHARED / "reference" / name
-    if not path.is_file():
-        pytest.skip("../shared/reference is not beside this repository")
-    return pd.read_csv(path)
 
 
 def design(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +109,8 @@ def assert_same_cross_validation(found: CrossValidated, expected: CrossValidated
 @pytest.mark.parametrize("name", NAMES)
 def test_lasso_path_equals_glmnet(name: str) -> None:
     columns, outcome = design(name)
-    expected, table = reference_section(name, "lasso"), shared_table(f"{name}_lasso_path.csv")
+    expected = reference_section(name, "lasso")
+    table = shared_table("reference", f"{name}_lasso_path")
     path = lasso_path(columns, outcome)
     assert path.converged
     assert len(path.penalties) == expected["nlambda"]
@@ -156,7 +149,7 @@ def test_given_penalties_are_all_solved_and_give_the_same_path(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_cross_validation_equals_cv_glmnet(name: str, cv: str, loss: str) -> None:
     columns, outcome = design(name)
-    folds = shared_table(f"{name}_foldid.csv")["foldid"].to_numpy()
+    folds = shared_table("reference", f"{name}_foldid")["foldid"].to_numpy()
     theirs = reference_section(name, "lasso")[SECTIONS[cv]][loss]
     found = cross_validate(columns, outcome, folds, loss=loss, cv=cv)
     assert found.converged

@@ -1,7 +1,6 @@
 """Logistic regression against R, printed tables, second algorithms and its own symmetries."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
@@ -16,17 +15,10 @@ from bayes_cmvt.logistic import (
     fit_maximum_likelihood,
     linear_predictor,
 )
-from tests.references import SHARED, reference_design, reference_section
+from tests.references import reference_design, reference_section, shared_table
 
 METHODS = {"ml": fit_maximum_likelihood, "firth": fit_firth, "flac": fit_flac}
 R_FITS = ["birthwt", "asah", "synth26", "indo_rct"]
-
-
-def shared_table(name):
-    path = SHARED / "data" / f"{name}.csv"
-    if not path.is_file():
-        pytest.skip("../shared/data is not beside this repository")
-    return pd.read_csv(path)
 
 
 def r_patients(name):
@@ -102,7 +94,7 @@ def assert_prints_as(found, printed):
 
 @pytest.mark.reference
 def test_tables_2_2_and_2_3_of_hosmer_lemeshow_sturdivant_on_glow500():
-    table = shared_table("glow500")
+    table = shared_table("data", "glow500")
     yes = table[["priorfrac", "premeno"]].eq("Yes").astype(float)
     same, greater = table["raterisk"].eq("Same"), table["raterisk"].eq("Greater")
     full = np.column_stack(
@@ -120,7 +112,7 @@ def test_tables_2_2_and_2_3_of_hosmer_lemeshow_sturdivant_on_glow500():
 @pytest.mark.reference
 def test_birth_weights_of_venables_and_ripley():
     """What is printed was rounded twice (0.7406849 to 0.740685 to 0.74069): R 4.2.2 has digits."""
-    table = shared_table("birthwt")
+    table = shared_table("data", "birthwt")
     race, visits = table["race"], table["ftv"]
     terms = [table["age"], table["lwt"], race == 2, race == 3, table["smoke"], table["ptl"] > 0]
     terms += [table["ht"], table["ui"], visits == 1, visits >= 2]
@@ -135,7 +127,7 @@ def test_birth_weights_of_venables_and_ripley():
 
 @pytest.mark.reference
 def test_table_3_15_of_hosmer_lemeshow_sturdivant_on_burn1000():
-    table = shared_table("burn1000")
+    table = shared_table("data", "burn1000")
     terms = [table["tbsa"], table["inh_inj"] == "Yes", table["age"], table["gender"] == "Male"]
     terms += [table["flame"] == "Yes", table["race"] == "White"]
     fit = fit_maximum_likelihood(np.column_stack(terms), table["death"])
@@ -264,7 +256,7 @@ def test_guarded_is_maximum_likelihood_unless_separated():
 @pytest.mark.reference
 def test_firth_of_urinary_infections_as_printed():
     """Estimates, standard errors (of the Fisher information) and penalised log-likelihood."""
-    table = shared_table("uti_sex2")
+    table = shared_table("data", "uti_sex2")
     fit = fit_firth(table[["age", "oc", "vic", "vicl", "vis", "dia"]], table["case"])
     assert fit.status == "converged"
     assert_prints_as(

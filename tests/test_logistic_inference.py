@@ -16,13 +16,12 @@ from bayes_cmvt.logistic_inference import (
     profile_interval,
     wald_interval,
 )
-from tests.references import reference_design, reference_section
+from tests.references import reference_design, reference_section, shared_table
 from tests.test_logistic import (
     R_FITS,
     information,
     log_posterior,
     r_patients,
-    shared_table,
     small_studies,
     some_patients,
     with_ones,
@@ -107,7 +106,7 @@ def test_profile_limits_equal_those_of_an_independent_search(name):
 
 @pytest.mark.reference
 def test_profile_limits_of_a_firth_fit_as_printed():
-    table = shared_table("uti_sex2")
+    table = shared_table("data", "uti_sex2")
     columns = table[["age", "oc", "vic", "vicl", "vis", "dia"]]
     limits = profile_interval(columns, table["case"], fit_firth(columns, table["case"]))
     assert f"{limits[5, 0]:.6f}" == "0.774568"
@@ -188,7 +187,7 @@ def test_units_copies_and_aliased_columns_do_not_matter_to_limits(fitted):
 @pytest.mark.reference
 def test_limits_of_a_separated_fit_are_those_of_the_patients_that_remain():
     """All diaphragm users are cases: the limit of the likelihood is that of the others alone."""
-    table = shared_table("uti_sex2")
+    table = shared_table("data", "uti_sex2")
     columns, outcome = table[["age", "oc", "vic", "vicl", "vis", "dia"]].to_numpy(), table["case"]
     others = (table["dia"] == 0).to_numpy()
     rest = columns[others][:, :5]
@@ -239,7 +238,7 @@ def test_one_class_has_no_limits_and_p_one():
 
 @pytest.mark.reference
 def test_the_diaphragm_separates_the_urinary_infections():
-    table = shared_table("uti_sex2")
+    table = shared_table("data", "uti_sex2")
     terms = ["age", "oc", "vic", "vicl", "vis", "dia"]
     found = name_separation(table[terms], table["case"], terms)
     assert found == Separation("quasi-complete", ("dia",))

@@ -21,7 +21,7 @@ from bayes_cmvt.metrics.utility import (
     net_benefit_treat_all,
     probability_useful,
 )
-from tests.references import REFERENCES, available, reference, reference_design
+from tests.references import REFERENCES, reference, reference_design
 
 NAMES = sorted(REFERENCES)
 
@@ -467,8 +467,6 @@ def test_replicates_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_decision_curve_is_that_of_r(name: str) -> None:
     """1e-9: the coefficients behind the risks are printed to 15 digits, counts are exact."""
-    if not available(name):
-        pytest.skip("../shared/reference is not beside this repository")
     content, design = reference(name), reference_design(name)
     expected = content["decision_curve"]
     coefficients = np.array(list(content["glm"]["coef"].values()))

@@ -33,7 +33,7 @@ from bayes_cmvt.pipeline import (
 )
 from bayes_cmvt.posterior import expit
 from bayes_cmvt.schema import Baseline
-from tests.references import COMMITTED, SHARED, available, reference_design, reference_section
+from tests.references import COMMITTED, reference_design, reference_section, shared_table
 
 SEED = np.random.SeedSequence(1)
 EVERYTHING_KEPT = Baseline(p_enter=1.0)
@@ -88,8 +88,6 @@ def r_reference(name: str) -> dict[str, Any]:
 
 @functools.cache
 def design(name: str) -> pd.DataFrame:
-    if not available(name):
-        pytest.skip(f"{name} is not beside this repository")
     return reference_design(name).drop(columns="row")
 
 
@@ -169,10 +167,7 @@ def test_elimination_is_step_of_r(name: str) -> None:
 
 
 def shared_folds(name: str) -> np.ndarray:
-    path = SHARED / "reference" / f"{name}_foldid.csv"
-    if not path.is_file():
-        pytest.skip("../shared/reference is not beside this repository")
-    return pd.read_csv(path)["foldid"].to_numpy()
+    return shared_table("reference", f"{name}_foldid")["foldid"].to_numpy()
 
 
 def logit(columns: np.ndarray, outcome: np.ndarray) -> Any:

@@ -27,7 +27,7 @@ from bayes_cmvt.metrics import (
     sensitivity,
     specificity,
 )
-from tests.references import SHARED
+from tests.references import shared_table
 
 pytestmark = pytest.mark.reference
 
@@ -35,10 +35,7 @@ type Floats = NDArray[np.float64]
 
 
 def patients(name: str) -> pd.DataFrame:
-    path = SHARED / "data" / f"{name}.csv"
-    if not path.is_file():
-        pytest.skip("../shared/data is not beside this repository")
-    return pd.read_csv(path)
+    return shared_table("data", name)
 
 
 def digits(value: float, number: int) -> float:

@@ -32,7 +32,6 @@ from bayes_cmvt.priors import numeric_prior
 from tests.builders import predictor, study
 from tests.references import (
     RISK_ROWS,
-    available,
     reference,
     reference_coefficients,
     reference_cohort,
@@ -100,10 +99,7 @@ def with_independence_step(cohort: Cohort, seed: int) -> xr.DataTree:
 
 @pytest.fixture(scope="module", params=[*with_gibbs, *with_nuts])
 def compared(request: pytest.FixtureRequest) -> Compared:
-    name, engine = request.param
-    if not available(name):
-        pytest.skip(f"{name}.json is not beside this repository")
-    return Compared(name, engine)
+    return Compared(*request.param)
 
 
 def assert_agree(differences: Callable[[int], pd.DataFrame], comparisons: int) -> None:
