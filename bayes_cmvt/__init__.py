@@ -43,9 +43,14 @@ if TYPE_CHECKING:
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
     from bayes_cmvt.recovery import invariance_test as invariance_test
+    from bayes_cmvt.repetitions import SelectionSettings as SelectionSettings
     from bayes_cmvt.runs import load_baseline as load_baseline
     from bayes_cmvt.runs import load_run as load_run
+    from bayes_cmvt.runs import load_selection as load_selection
     from bayes_cmvt.sampling import sample as sample
+    from bayes_cmvt.selection import select as select
+    from bayes_cmvt.selection_estimates import selection_table as selection_table
+    from bayes_cmvt.selection_rules import horseshoe_rules as horseshoe_rules
     from bayes_cmvt.study import Study as Study
     from bayes_cmvt.study import load_study as load_study
     from bayes_cmvt.updating import update_model as update_model
@@ -64,6 +69,7 @@ _ROOMS = {
     "OptionError": "errors",
     "RunError": "errors",
     "SamplingError": "errors",
+    "SelectionSettings": "repetitions",
     "Study": "study",
     "StudyError": "errors",
     "Workers": "workers",
@@ -75,16 +81,20 @@ _ROOMS = {
     "evaluate": "evaluation",
     "fit_baseline": "baseline",
     "flow_table": "cohort",
+    "horseshoe_rules": "selection_rules",
     "invariance_test": "recovery",
     "leave_one_out": "crossvalidation",
     "load_baseline": "runs",
     "load_cohort": "cohort",
     "load_run": "runs",
+    "load_selection": "runs",
     "load_study": "study",
     "predict": "prediction",
     "predictions": "prediction",
     "prior_odds_ratios": "estimates",
     "sample": "sampling",
+    "select": "selection",
+    "selection_table": "selection_estimates",
     "update_model": "updating",
     "verdict": "diagnostics",
 }
@@ -100,6 +110,7 @@ __all__ = [
     "OptionError",
     "RunError",
     "SamplingError",
+    "SelectionSettings",
     "Study",
     "StudyError",
     "Workers",
@@ -111,17 +122,21 @@ __all__ = [
     "evaluate",
     "fit_baseline",
     "flow_table",
+    "horseshoe_rules",
     "invariance_test",
     "leave_one_out",
     "load_baseline",
     "load_cohort",
     "load_run",
+    "load_selection",
     "load_study",
     "metrics",
     "predict",
     "predictions",
     "prior_odds_ratios",
     "sample",
+    "select",
+    "selection_table",
     "update_model",
     "verdict",
 ]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_cmvt.baseline import SUBSAMPLES
-from bayes_cmvt.errors import InputError, OptionError, RunError
+from bayes_cmvt.errors import InputError, OptionError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.resampling import Keep
-from bayes_cmvt.validation import run_cohort
+from bayes_cmvt.validation import learnt_cohort
 from bayes_cmvt.workers import Workers, unfit_workers
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def baseline_run(
     _check_request(request)
     run = runs.read_run(request.run)
     fit = runs.load_run(request.run)
-    cohort = _cohort(request.run, fit)
+    cohort = learnt_cohort(request.run, fit)
     folds = _folds(request, cohort)
     inputs = _inputs(request, fit, cohort)
     done = run.get("stages", {}).get(STAGE)
@@ -176,21 +176,6 @@ def baseline_run(
     )
     kept.remove()
     return _result(request.run, record, run, reused=False)
-
-
-def _cohort(folder: Path, fit: xr.DataTree) -> Cohort:
-    """The patients of a run, who must be those that its posterior has learnt from."""
-    from bayes_cmvt.posterior import learnt_from
-    from bayes_cmvt.runs import COHORT
-
-    cohort = run_cohort(folder, fit)
-    if not learnt_from(fit, cohort):
-        msg = (
-            f"{folder / COHORT} holds other patients than the posterior has learnt from; sample "
-            "again"
-        )
-        raise RunError(msg)
-    return cohort
 
 
 def _folds(request: BaselineRequest, cohort: Cohort) -> NDArray[np.int64] | None:

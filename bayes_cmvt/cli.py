@@ -345,6 +345,81 @@ def baseline(
 
 @app.command()
 @reporting_errors
+def select(
+    run: RunArgument,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", metavar="K", help="Predictors (default: the suggested size)."),
+    ] = None,
+    force: Annotated[
+        str, typer.Option("--force", metavar="NAME,…", help="Predictors of every submodel.")
+    ] = "",
+    search: Annotated[str, typer.Option("--search", help="forward or l1.")] = "forward",
+    by_cost: Annotated[
+        bool, typer.Option("--by-cost", help="By what a predictor brings for its cost.")
+    ] = False,
+    max_size: Annotated[
+        int | None, typer.Option("--max-size", help="Of the search (default: all, at most 30).")
+    ] = None,
+    validation: Annotated[
+        str, typer.Option("--validation", help="kfold, or loo: weights instead of refits.")
+    ] = "kfold",
+    search_inside: Annotated[
+        bool,
+        typer.Option("--search-inside/--search-once", help="Repeat the search in every fold."),
+    ] = True,
+    folds: Annotated[int, typer.Option("--folds", help="Of the cross-validation.")] = 10,
+    repeats: Annotated[int, typer.Option("--repeats", help="Of the folds.")] = 5,
+    subsamples: Annotated[
+        int, typer.Option("--subsamples", help="For selection frequencies; 0: none.")
+    ] = 200,
+    splits: Annotated[int, typer.Option("--splits", help="Random 7:3 splits; 0: none.")] = 50,
+    seeds: Annotated[int, typer.Option("--seeds", help="Other seeds of the sampler.")] = 10,
+    rope: Annotated[
+        float, typer.Option("--rope", help="Odds ratio up to which an effect is of no use.")
+    ] = 1.1,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    interval: IntervalOption = 0.95,
+    cores: Annotated[
+        int | None, typer.Option("--cores", help="Refits at a time (default: all cores).")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out which predictors a smaller model needs, and how sure that is."""
+    from bayes_cmvt.repetitions import SelectionSettings
+    from bayes_cmvt.selection_run import SelectRequest, select_run
+    from bayes_cmvt.selection_summary import selection_record, selection_text
+
+    settings = SelectionSettings(
+        search=search,  # type: ignore[arg-type]
+        by_cost=by_cost,
+        max_size=max_size,
+        validation=validation,  # type: ignore[arg-type]
+        search_inside=search_inside,
+        folds=folds,
+        repeats=repeats,
+        subsamples=subsamples,
+        splits=splits,
+        seeds=seeds,
+        rope=rope,
+        interval=interval,
+        seed=seed,
+    )
+    forced = tuple(name.strip() for name in force.split(",") if name.strip())
+    request = SelectRequest(run, settings, size, forced, cores, overwrite)
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = select_run(request, say=say, report=progress)
+    record = selection_record(result)
+    _show(record, selection_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Data file.")],
     outcome: Annotated[str, typer.Option("--outcome", metavar="COLUMN", help="Outcome column.")],

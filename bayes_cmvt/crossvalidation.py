@@ -289,6 +289,36 @@ def out_of_fold(
     OptionError
         Fewer than 2 folds, 1 repeat or 2 patients of either outcome.
     """
+    fold, partitions = fold_partitions(outcome, folds=folds, repeats=repeats, seed=seed)
+    risk = np.empty(fold.shape)
+    found = refitter([partition for _, partition in partitions])
+    for (repeat, partition), predicted in zip(partitions, found, strict=True):
+        risk[repeat, partition.asked] = predicted
+    return OutOfFold(risk, fold)
+
+
+def fold_partitions(
+    outcome: NDArray[np.int8], *, folds: int, repeats: int, seed: int
+) -> tuple[NDArray[np.int64], list[tuple[int, Partition]]]:
+    """Deal patients into stratified folds, again for each repeat.
+
+    Parameters
+    ----------
+    outcome : ndarray of {0, 1}, shape (patient,)
+    folds, repeats, seed : int
+        As in `out_of_fold`.
+
+    Returns
+    -------
+    fold : ndarray of int, shape (repeat, patient)
+    partitions : list of (int, Partition)
+        The repeat, and one fold left out.
+
+    Raises
+    ------
+    OptionError
+        As `out_of_fold`.
+    """
     from sklearn.model_selection import StratifiedKFold
 
     rarer = int(min(outcome.sum(), len(outcome) - outcome.sum()))
@@ -309,11 +339,7 @@ def out_of_fold(
         for number, ((learnt, asked), stream) in enumerate(zip(pairs, streams, strict=True)):
             fold[repeat, asked] = number
             partitions.append((repeat, Partition(learnt, asked, stream)))
-    risk = np.empty(fold.shape)
-    found = refitter([partition for _, partition in partitions])
-    for (repeat, partition), predicted in zip(partitions, found, strict=True):
-        risk[repeat, partition.asked] = predicted
-    return OutOfFold(risk, fold)
+    return fold, partitions
 
 
 def split_again(
@@ -348,6 +374,25 @@ def split_again(
     OptionError
         A share outside (0, 1), or too few patients of either outcome to be split.
     """
+    partitions = split_partitions(outcome, share=share, splits=splits, seed=seed)
+    return list(zip(partitions, refitter(partitions), strict=True))
+
+
+def split_partitions(
+    outcome: NDArray[np.int8], *, share: float = 0.7, splits: int, seed: int
+) -> list[Partition]:
+    """Split patients at random, again and again.
+
+    Parameters
+    ----------
+    outcome, share, splits, seed
+        As in `split_again`.
+
+    Raises
+    ------
+    OptionError
+        As `split_again`.
+    """
     size = round(share * len(outcome))
     rarer = int(min(outcome.sum(), len(outcome) - outcome.sum()))
     if not 0 < size < len(outcome) or rarer < 4:
@@ -356,11 +401,10 @@ def split_again(
             "outcome; allowed: a share above 0 and below 1, and at least 4 such patients"
         )
         raise OptionError(msg)
-    partitions = [
+    return [
         _random_split(outcome, size, stream)
         for stream in np.random.SeedSequence(seed).spawn(splits)
     ]
-    return list(zip(partitions, refitter(partitions), strict=True))
 
 
 def _random_split(outcome: NDArray[np.int8], size: int, seed: np.random.SeedSequence) -> Partition:

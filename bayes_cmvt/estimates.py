@@ -74,7 +74,9 @@ def coefficients(
         with np.errstate(over="ignore"):
             table[f"odds_ratio{name}"] = np.exp(table[source] * contrast)
     table["prob_positive"] = (original > 0).mean(axis=(0, 1))
-    kappa = shrinkage_draws(fit).mean(axis=(0, 1))
+    kappa = np.full(len(design.terms), np.nan)
+    if "prior" in fit.children:  # projected draws have no prior of their own
+        kappa = shrinkage_draws(fit).mean(axis=(0, 1))
     table["shrinkage"] = np.concatenate([[np.nan], kappa])
     if diagnosed is None:
         errors = monte_carlo_error(standardised, ci_prob)

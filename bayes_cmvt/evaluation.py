@@ -53,8 +53,10 @@ from bayes_cmvt.performance import (
 from bayes_cmvt.posterior import design_of, expit, learnt_from
 from bayes_cmvt.prediction import predict
 from bayes_cmvt.progress import Report
+from bayes_cmvt.projected_fit import is_projection
 from bayes_cmvt.refits import RefitLength
 from bayes_cmvt.scoring import Floats, Risks, Scored, ScoringSettings, log_odds_draws, score_risks
+from bayes_cmvt.selection import projection_refitter
 
 EXTERNAL = "external"
 STRATEGIES = ("treat_all", "treat_none")
@@ -177,7 +179,8 @@ def evaluate(
     settings : EvaluationSettings, optional
     refitters : mapping of str to callable, optional
         How a model is fitted again, selection and all; default: `horseshoe_refitter`, or
-        `baseline_refitter` for a frequentist workflow.
+        `baseline_refitter` for a frequentist workflow, `projection_refitter` for a projected
+        submodel, whose search is repeated.
     cores : int, optional
     report : callable, optional
         Called a few times a second with a `SamplingState` that counts refits.
@@ -319,7 +322,7 @@ class _Judge:
     def cross_validated(self, judged: Judged) -> Judged:
         """Judge it on development patients by models that have not seen them."""
         settings, outcome = self.settings, judged.deployed.risks.outcome
-        if judged.is_posterior:
+        if "log_likelihood" in self.fit.children:  # a projection has none
             judged = self.left_out(judged)
         if settings.repeats:
             found = out_of_fold(
@@ -355,6 +358,10 @@ class _Judge:
         """How the model is fitted again."""
         if is_baseline(self.fit):
             return baseline_refitter(self.fit, self.cohort, cores=self.cores, report=self.report)
+        if is_projection(self.fit):
+            return projection_refitter(
+                self.fit, self.cohort, length=length, cores=self.cores, report=self.report
+            )
         return horseshoe_refitter(
             self.fit, self.cohort, length=length, cores=self.cores, report=self.report
         )

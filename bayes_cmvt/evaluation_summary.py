@@ -37,6 +37,10 @@ METHODS = {
     "holdout": "new patients",
 }
 ERROR = "integrated_calibration_index"
+OTHER_MODELS = {
+    "baseline": "The frequentist baseline",
+    "projection": "The projected submodel",
+}
 COMPARED = ("auc", "calibration_slope", "brier_score", "log_score")
 USEFUL, FEW = 0.95, 20
 LABEL, CELL = 26, 25
@@ -68,7 +72,7 @@ def validation_record(result: ValidateResult) -> dict[str, Any]:
         "data": record["inputs"]["data"]["file"],
         "reused": result.reused,
         **tables,
-        "baseline": _of_baseline(result, sets),
+        "other_models": _of_other_models(result, sets),
         "splits": _split_limits(result) if "development" in sets else None,
         "tables": list(result.tables),
         "trusted": not result.problems,
@@ -89,15 +93,23 @@ def _about(table: pd.DataFrame, sets: set[str]) -> pd.DataFrame:
     return table[kept]
 
 
-def _of_baseline(result: ValidateResult, sets: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """Figures of the frequentist baseline on other patients, and how far the posterior's differ."""
+def _of_other_models(
+    result: ValidateResult, sets: set[str]
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Figures of other models on other patients, and how far the posterior's differ, by model."""
     if "performance_difference" not in result.tables or "external" not in sets:
         return {}
-    table = result.tables["performance"]
-    wanted = (table["model"] == "baseline") & (table["set"] == "external")
+    table, gaps = result.tables["performance"], result.tables["performance_difference"]
+    paired = gaps[gaps["model_a"] == MODEL]
     return {
-        "performance": table_records(table[wanted]),
-        "difference": table_records(result.tables["performance_difference"]),
+        name: {
+            "performance": table_records(
+                table[(table["model"] == name) & (table["set"] == "external")]
+            ),
+            "difference": table_records(paired[paired["model_b"] == name]),
+        }
+        for name in OTHER_MODELS
+        if (paired["model_b"] == name).any()
     }
 
 
@@ -162,14 +174,13 @@ def _set_lines(record: dict[str, Any], called: str) -> list[str]:
         cells = [_cell(found.get(method)) for method in methods]
         lines.append((padded(label + at, LABEL) + "".join(padded(c, CELL) for c in cells)).rstrip())
     lines += _caution_lines(size, rows) + _calibrated_lines(rows)
-    return lines + (_baseline_lines(record["baseline"]) if called == "external" else [])
+    others = record["other_models"].items() if called == "external" else ()
+    return lines + [line for name, found in others for line in _other_lines(name, found)]
 
 
-def _baseline_lines(found: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """The frequentist baseline on the same patients, and the paired differences."""
-    if not found:
-        return []
-    lines = ["The frequentist baseline on the same patients, and horseshoe minus baseline:"]
+def _other_lines(name: str, found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Another model on the same patients, and the paired differences."""
+    lines = [f"{OTHER_MODELS[name]} on the same patients, and horseshoe minus {name}:"]
     own = {row["metric"]: row for row in found["performance"] if row["interval_of"] == "patients"}
     difference = {row["metric"]: row for row in found["difference"]}
     for metric in COMPARED:

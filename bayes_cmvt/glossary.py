@@ -1,4 +1,4 @@
-"""Every dimension of a fit and every column of a table, one sentence each.
+"""Every dimension of a fit and every column of a table, one sentence each; words of their cells.
 
 The program and its readers share these words: a table with a column that is not listed here fails
 a test.
@@ -72,7 +72,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "mcse_mean": "Monte Carlo standard error of the posterior mean.",
         "mcse_lower": "Monte Carlo standard error of the lower limit.",
         "mcse_upper": "Monte Carlo standard error of the upper limit.",
-        "elpd": "Expected log predictive density of the patient when left out.",
+        "elpd": "Log predictive density of the patient when left out; of a model: their sum.",
         "pareto_k": "Pareto shape of the importance weights: above 0.7 the term is not reliable.",
         "share": "Share of the resamples; of leverage: of a column's sum of squares.",
         "refitted": "Whether the term comes from an exact fit without the patient.",
@@ -152,12 +152,12 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "scheme": "bootstrap: drawn with replacement; subsample: 0.632 n without.",
         "what": "What became of resamples; the first five kinds add up to all of them.",
         "resamples": "Number of resamples.",
-        "other_term": "Second of two terms.",
-        "share_both": "Share of resamples whose final model has both terms.",
+        "other_term": "Second of two terms; of a selection one that says much the same.",
+        "share_both": "Share of resamples or folds that have both terms.",
         "share_if_independent": "Product of the two terms' own shares.",
         "rank": "1 for the most frequent.",
         "terms": "Terms of a final model.",
-        "size": "Number of terms.",
+        "size": "Number of terms; of a submodel number of predictors, or of a procedure the mean.",
         "same_as_final": "Whether this is the final model of all patients.",
         "apparent_estimate": "The figure as it stands, before its correction.",
         "optimism": "Mean over resamples: model on its own resample less on all patients.",
@@ -181,7 +181,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         # updating
         "update": "What was done to the model for the new patients.",
         "elpd_se": "Standard error of the elpd, over patients.",
-        "elpd_diff": "Elpd less that of the model as it stands.",
+        "elpd_diff": "Elpd less that of the model as it stands, or of the full posterior.",
         "elpd_diff_se": "Standard error of that difference, paired over patients.",
         "bad_k": "Patients whose Pareto k-hat is too high.",
         "intercept": "Recalibration intercept, log-odds.",
@@ -190,6 +190,38 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "slope": "Recalibration slope on the log-odds.",
         "slope_lower": "Lower limit of the recalibration slope.",
         "slope_upper": "Upper limit of the recalibration slope.",
+        # selection
+        "auc_diff": "AUC of the submodel less that of the full posterior.",
+        "auc_diff_se": "Standard error of that difference, paired over patients.",
+        "net_benefit_diff": "Net benefit of the submodel less that of the full posterior.",
+        "net_benefit_diff_se": "Standard error of that difference, paired over patients.",
+        "divergence": "Kullback-Leibler divergence from the full posterior, nats per patient.",
+        "cost": "Cost of the submodel's predictors, as the study declares it, together.",
+        "share_of_folds": "Share of folds, each searched anew, with the term in by that size.",
+        "suggested": "Smallest size as good as the full posterior, as far as patients can tell.",
+        "chosen": "Size of the submodel that the posterior is projected onto.",
+        "procedure": "projection, kappa, rope, interval, lasso or lasso_final: what selected.",
+        "source": "Other patients, folds or seed of the repetition.",
+        "replicates": "Number of repetitions in which the procedure gave a set.",
+        "frequency": "Share of the repetitions that select the term.",
+        "same_set": "Share of the repetitions that give the very set of all patients.",
+        "distinct_sets": "Number of different sets.",
+        "most_frequent": "Share of the most frequent set.",
+        "stability": "Stability of Nogueira et al.: 1 always the same, 0 as if drawn at random.",
+        "rope": "Odds ratios from its inverse to itself are of no practical size.",
+        "prob_wrong_sign": "Posterior probability of the less likely sign.",
+        "prob_beyond_rope": "Posterior probability of a practical effect, on its contrast.",
+        "kappa": "Whether the shrinkage is below one half; empty without a horseshoe.",
+        "rope_rule": "Whether an effect of practical size is more likely than not.",
+        "interval_rule": "Whether the interval excludes 0.",
+        "columns": "Columns that the procedure keeps with all patients.",
+        "expected_wrong_sign": "Columns kept whose sign is expected to be wrong, by the posterior.",
+        "expected_in_rope": "Columns kept that are expected to be of no practical size.",
+        "other_label": "What figures and reports call it.",
+        "would_take": "Of what the term takes from the divergence, the share the other would take.",
+        "left_over": "Of what the other would take, the share left once the term is in.",
+        "other_share_of_folds": "Share of folds with the other term in by that size.",
+        "share_either": "Share of folds with at least one of the two in by that size.",
         # proof by simulation
         "replications": "Independent simulated data sets.",
         "p_value": "P value of the row's test (sbc.csv: Kolmogorov-Smirnov, draws against law).",
@@ -205,6 +237,28 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "development": "Patients that develop the model.",
         "validation": "Patients that validate the model.",
         "difference_set": "Standardised difference, development minus validation.",
+    }
+)
+
+
+PROCEDURES: Mapping[str, str] = MappingProxyType(
+    {
+        "projection": "projection",
+        "kappa": "shrinkage below 0.5",
+        "rope": "outside the region of practical equivalence",
+        "interval": "interval excludes 0",
+        "lasso": "LASSO",
+        "lasso_final": "whole LASSO workflow",
+    }
+)
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "everybody": "all patients",
+        "seed": "all patients, another seed of the sampler",
+        "folds": "all patients, folds dealt again",
+        "left_out_fold": "all patients but those of one fold",
+        "split": "seven tenths of the patients",
+        "subsample": "0.632 of the patients",
     }
 )
 

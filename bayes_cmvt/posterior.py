@@ -406,15 +406,30 @@ def coefficient_variance(fit: xr.DataTree) -> NDArray[np.float64]:
     ndarray, shape (chain, draw, coefficient)
         (Log-odds per SD)²; constant for a coefficient with a prior of its own.
     """
-    prior, posterior = prior_of(fit), fit["posterior"]
+    return scale_variance(draws_of(fit), prior_of(fit))
+
+
+def draws_of(fit: xr.DataTree) -> Draws:
+    """Return the draws of a fit as a sampler returned them, without its statistics."""
+    posterior = fit["posterior"]
     tau, local, slab = (
         posterior[name].to_numpy() if name in posterior.data_vars else None
         for name in ("tau", "lambda", "slab")
     )
-    shape = posterior["beta"].shape
-    variance = np.empty(shape)
-    shrunk = (*shape[:-1], int(prior.shrunk.sum()))
-    variance[..., prior.shrunk] = prior_variance(prior, tau, local, slab, shrunk)
+    beta = posterior["beta"].to_numpy()
+    return Draws(posterior["intercept"].to_numpy(), beta, tau, local, slab, {})
+
+
+def scale_variance(draws: Draws, prior: CoefficientPrior) -> NDArray[np.float64]:
+    """Prior variance of every coefficient given its scales, of draws that are no fit yet.
+
+    Returns
+    -------
+    ndarray, shape (chain, draw, coefficient)
+    """
+    variance = np.empty(draws.beta.shape)
+    shrunk = (*draws.beta.shape[:-1], int(prior.shrunk.sum()))
+    variance[..., prior.shrunk] = prior_variance(prior, draws.tau, draws.local, draws.slab, shrunk)
     variance[..., ~prior.shrunk] = prior.own_sd[~prior.shrunk] ** 2
     return variance
 

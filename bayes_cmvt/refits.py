@@ -143,27 +143,27 @@ def refit_risks(
     return counted_refits(risk, refits, cores=cores, report=report)
 
 
-def counted_refits[Plan](
-    risk: Callable[[Plan, Event], NDArray[np.float64]],
+def counted_refits[Plan, Found](
+    carried_out: Callable[[Plan, Event], Found],
     plans: Sequence[Plan],
     *,
     cores: int | None = None,
     report: Report | None = None,
-) -> list[NDArray[np.float64]]:
+) -> list[Found]:
     """Carry out plans of refits side by side in threads, and count those that are finished.
 
     Parameters
     ----------
-    risk : callable
-        Takes a plan, and an event that asks it to end; returns the risks that were asked for.
+    carried_out : callable
+        Takes a plan, and an event that asks it to end; returns what was asked for.
     plans : sequence
     cores : int, optional
     report : callable, optional
 
     Returns
     -------
-    list of ndarray
-        One for each plan, in order.
+    list
+        What was found by each plan, in order.
     """
     done: list[int] = []
 
@@ -171,8 +171,8 @@ def counted_refits[Plan](
         if report is not None:
             report(SamplingState(len(done), len(plans), unit="refits"))
 
-    def task(plan: Plan, stopped: Event) -> NDArray[np.float64]:
-        found = risk(plan, stopped)
+    def task(plan: Plan, stopped: Event) -> Found:
+        found = carried_out(plan, stopped)
         done.append(1)
         return found
 

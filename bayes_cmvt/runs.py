@@ -30,7 +30,7 @@ from bayes_cmvt.errors import RunError
 
 SCHEMA = 1
 RUN, STUDY, POSTERIOR, COHORT = "run.json", "study.toml", "posterior.nc", "cohort.parquet"
-BASELINE = "baseline.nc"
+BASELINE, SELECTION = "baseline.nc", "selection.nc"
 EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 HERE = -100  # AT_FDCWD
 
@@ -291,6 +291,29 @@ def load_baseline(path: str | Path) -> xr.DataTree:
     return _read_tree(folder, BASELINE, f"make it with `bayes-cmvt baseline {folder}`")
 
 
+def load_selection(path: str | Path) -> xr.DataTree:
+    """Read the projected submodel of a run folder back.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder to which ``bayes-cmvt select`` has added its files.
+
+    Returns
+    -------
+    DataTree
+        As `bayes_cmvt.select` returned it: a fit.
+
+    Raises
+    ------
+    RunError
+        No run folder, no selection in it, or one that is damaged.
+    """
+    folder = Path(path)
+    read_run(folder)
+    return _read_tree(folder, SELECTION, f"make it with `bayes-cmvt select {folder}`")
+
+
 def load_run(path: str | Path) -> xr.DataTree:
     """Read the fit of a run folder back.
 
@@ -445,6 +468,7 @@ def _written_beside(contents: Mapping[Path, bytes]) -> Iterator[dict[Path, Path]
     try:
         for path, content in contents.items():
             with _as_run_error(path):
+                path.parent.mkdir(exist_ok=True)
                 waiting[path] = _waiting_file(path, content)
         yield waiting
     finally:

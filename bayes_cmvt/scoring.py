@@ -232,7 +232,7 @@ def _scores(risks: Risks, weights: Floats, settings: ScoringSettings, grid: Floa
         else np.full(len(weights), np.nan)
         for name, metric in LINE.items()
     }
-    scores["auc"] = _auc(risks, weights)
+    scores["auc"] = auc_within_folds(risks, weights)
     errors = metrics.calibration_errors(outcome, risk, settings.smoother, grid=GRID, weights=pooled)
     scores |= {name: np.asarray(getattr(errors, field)) for name, field in ERRORS.items()}
     if settings.use is not None:
@@ -269,8 +269,18 @@ def _roc(outcome: NDArray[np.int8], risk: Floats, weights: Floats) -> Floats:
     return np.stack([np.interp(ROC_GRID, *pair) for pair in zip(*rates, strict=True)])
 
 
-def _auc(risks: Risks, weights: Floats) -> Floats:
-    """AUC; with folds over the pairs of one fold, whose risks come from one model."""
+def auc_within_folds(risks: Risks, weights: Floats) -> Floats:
+    """AUC; with folds over the pairs of one fold, whose risks come from one model.
+
+    Parameters
+    ----------
+    risks : Risks
+    weights : ndarray, shape (replicate, patient)
+
+    Returns
+    -------
+    ndarray, shape (replicate,)
+    """
     if risks.fold is None:
         return np.asarray(metrics.auc(risks.outcome, risks.risk[0], weights=weights))
     won, compared = np.zeros(len(weights)), np.zeros(len(weights))

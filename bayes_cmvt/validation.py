@@ -167,15 +167,18 @@ def _judged(
 
 
 def _models(request: ValidateRequest, fit: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The posterior; on other patients also the run's frequentist baseline, where there is one.
+    """The posterior; on other patients also the run's baseline and submodel, where there are such.
 
-    On the run's own patients ``bayes-cmvt baseline`` has judged it already.
+    On the run's own patients ``bayes-cmvt baseline`` and ``select`` have judged them already.
     """
-    from bayes_cmvt.runs import BASELINE, load_baseline
+    from bayes_cmvt.runs import BASELINE, SELECTION, load_baseline, load_selection
 
-    if request.data is None or not (request.run / BASELINE).is_file():
-        return {MODEL: fit}
-    return {MODEL: fit, "baseline": load_baseline(request.run)}
+    models = {MODEL: fit}
+    if request.data is not None and (request.run / BASELINE).is_file():
+        models["baseline"] = load_baseline(request.run)
+    if request.data is not None and (request.run / SELECTION).is_file():
+        models["projection"] = load_selection(request.run)
+    return models
 
 
 def _made_by(stage: str) -> tuple[str, ...]:
@@ -254,11 +257,32 @@ def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
     )
 
 
+def learnt_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
+    """The patients of a run, who must be those that its posterior has learnt from.
+
+    Raises
+    ------
+    RunError
+        The folder holds no rows, damaged ones, or those of other patients.
+    """
+    from bayes_cmvt.posterior import learnt_from
+    from bayes_cmvt.runs import COHORT
+
+    cohort = run_cohort(folder, fit)
+    if not learnt_from(fit, cohort):
+        msg = (
+            f"{folder / COHORT} holds other patients than the posterior has learnt from; sample "
+            "again"
+        )
+        raise RunError(msg)
+    return cohort
+
+
 def _inputs(request: ValidateRequest, cohort: Cohort) -> dict[str, Any]:
     """What the tables depend on: the draws, the patients and the settings."""
-    from bayes_cmvt.runs import BASELINE, POSTERIOR
+    from bayes_cmvt.runs import BASELINE, POSTERIOR, SELECTION
 
-    judged = (POSTERIOR,) if request.data is None else (POSTERIOR, BASELINE)
+    judged = (POSTERIOR,) if request.data is None else (POSTERIOR, BASELINE, SELECTION)
     return {
         **{
             Path(name).stem: hashlib.sha256((request.run / name).read_bytes()).hexdigest()

@@ -1,0 +1,312 @@
+"""Which predictors a smaller model needs: search, cross-validation with search inside, stability.
+
+The posterior over all predictors is the reference. A smaller model is a decision made with it: its
+predictors are searched for with the reference's own risks, its size is chosen by what patients say
+who were left out of reference and search alike, and everything is done again on other patients,
+splits and seeds to see how sure the decision is.
+
+The result is a DataTree that is a fit (`bayes_cmvt.projected_fit`): `predict` and what builds on it
+take it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Event
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_cmvt.baseline import column_groups
+from bayes_cmvt.cohort import Cohort
+from bayes_cmvt.crossvalidation import Partition, Refitter
+from bayes_cmvt.design import Design
+from bayes_cmvt.errors import OptionError, nearest, quoted
+from bayes_cmvt.intervals import tails
+from bayes_cmvt.posterior import check_posterior, design_of, learnt_from, settings_of
+from bayes_cmvt.progress import Report
+from bayes_cmvt.projected_fit import projected_fit
+from bayes_cmvt.refits import RefitLength, counted_refits, development_rows, refit_draws
+from bayes_cmvt.repetitions import (
+    SEARCH_DRAWS,
+    Floats,
+    JudgedSizes,
+    Reference,
+    SelectionSettings,
+    reference_draws,
+    search_stream,
+)
+from bayes_cmvt.selection_rules import check_rope
+from bayes_cmvt.study import Study
+from bayes_cmvt.submodels import (
+    SEARCHES,
+    SearchPlan,
+    of_size,
+    search_submodels,
+    submodel_risks,
+)
+
+LARGEST = 30  # predictors up to which the search goes unless told otherwise
+WITHIN_NOISE = 4.0  # elpd: differences below it count as none
+
+
+def select(
+    fit: xr.DataTree,
+    cohort: Cohort,
+    *,
+    size: int | None = None,
+    force: Sequence[str] = (),
+    settings: SelectionSettings | None = None,
+    cores: int | None = None,
+    report: Report | None = None,
+) -> xr.DataTree:
+    """Search for a smaller model, judge every size, and project the posterior onto one.
+
+    Projection predictive selection (Piironen, Paasiniemi & Vehtari 2020, doi:10.1214/20-EJS1711).
+
+    Parameters
+    ----------
+    fit : DataTree
+        A posterior over all predictors: the reference.
+    cohort : Cohort
+        The patients that it has learnt from.
+    size : int, optional
+        Predictors of the submodel to project onto; default: the suggested size.
+    force : sequence of str
+        Predictors that are in every submodel; those with ``shrink = false`` always are.
+    settings : SelectionSettings, optional
+    cores : int, optional
+        Refits at a time; default: all cores. The result does not depend on it.
+    report : callable, optional
+        Called a few times a second with a `SamplingState` that counts refits.
+
+    Returns
+    -------
+    DataTree
+        A fit; see the head of this module.
+
+    Raises
+    ------
+    OptionError
+        A size that there is no submodel of, unknown predictors, settings outside what is allowed, a
+        fit that is no posterior or that has not learnt from these patients.
+    """
+    settings = settings or SelectionSettings()
+    check_selection(settings)
+    check_posterior(fit)
+    if not isinstance(cohort, Cohort) or not learnt_from(fit, cohort):
+        msg = "the fit did not learn from the development patients of this cohort; give its own"
+        raise OptionError(msg)
+    plan = search_plan(design_of(fit), size, force, settings)
+    reference = Reference(fit, cohort, development_rows(fit, cohort), plan, settings)
+    path = search_submodels(reference.draws, reference.rows.matrix, plan, reference.clustering)
+    judged, without_folds = reference.judged(path, cores=cores, report=report)
+    suggested = suggest_size(*elpd_differences(judged, reference.rows.outcome))
+    chosen = suggested if size is None else size
+    repeated = [
+        reference.everybody(path),
+        *without_folds,
+        *reference.repeated(chosen, cores=cores, report=report),
+        *reference.dealt_again(cores=cores),
+    ]
+    return projected_fit(reference, path, judged, repeated, size, suggested)
+
+
+def check_selection(settings: SelectionSettings) -> None:
+    """Refuse settings that cannot be honoured, all at once.
+
+    Raises
+    ------
+    OptionError
+    """
+    tails(settings.interval)
+    check_rope(settings.rope)
+    problems = [
+        f"{name}: found {value!r}; allowed: a whole number from {low} to {high}"
+        for name, value, low, high in (
+            ("clusters", settings.clusters, 1, 1000),
+            ("draws", settings.draws, 25, 10_000),
+            ("max_size", 1 if settings.max_size is None else settings.max_size, 1, 10_000),
+            ("folds", settings.folds, 2, 1000),
+            ("repeats", settings.repeats, 1, 1000),
+            ("subsamples", settings.subsamples, 0, 100_000),
+            ("splits", settings.splits, 0, 100_000),
+            ("seeds", settings.seeds, 0, 1000),
+            ("dealings", settings.dealings, 0, 10_000),
+            ("seed", settings.seed, 0, 2**63 - 1),
+        )
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high
+    ]
+    for name, text, allowed in (
+        ("search", settings.search, SEARCHES),
+        ("validation", settings.validation, ("kfold", "loo")),
+    ):
+        if text not in allowed:
+            near = nearest(str(text), allowed)
+            problems.append(f'{name}: found "{text}"; allowed: {quoted(allowed)}{near}')
+    if settings.by_cost and settings.search == "l1":
+        problems.append("by_cost: the L1 search knows no costs; take the forward search")
+    if problems:
+        msg = "the selection cannot start"
+        raise OptionError(msg, problems)
+
+
+def search_plan(
+    design: Design, size: int | None, force: Sequence[str], settings: SelectionSettings
+) -> SearchPlan:
+    """What the search chooses from, or all that is wrong with size and forced predictors.
+
+    Raises
+    ------
+    OptionError
+    """
+    study = design.study
+    names = [one.name for one in study.predictors]
+    problems = [_unknown(name, study) for name in dict.fromkeys(force) if name not in names]
+    kept = [one.name for one in study.predictors if not one.shrink or one.name in force]
+    largest = len(names)
+    steps = min(largest, settings.max_size or LARGEST)
+    if size is not None and not 0 <= size <= largest:
+        problems.append(
+            f"size: found {size}; allowed: 0 to {largest}, the number of candidate predictors"
+        )
+    elif size is not None and size < len(kept):
+        problems.append(
+            f"size: found {size}, but {len(kept)} predictors are forced in ({', '.join(kept)}); "
+            f"allowed: {len(kept)} to {largest}"
+        )
+    if problems:
+        msg = "the selection cannot start"
+        raise OptionError(msg, problems)
+    return SearchPlan(
+        groups=column_groups(design),
+        first=tuple(names.index(name) for name in kept),
+        costs=np.array([one.cost for one in study.predictors]) if settings.by_cost else None,
+        method=settings.search,
+        clusters=settings.clusters,
+        steps=max(steps, size or 0, len(kept)),
+        draws=settings.draws,
+    )
+
+
+def _unknown(name: str, study: Study) -> str:
+    names = [one.name for one in study.predictors]
+    for predictor in study.predictors:
+        if name in predictor.terms:
+            return (
+                f'force: "{name}" is a column of {predictor.name}; the columns of a predictor '
+                f'enter together: name "{predictor.name}"'
+            )
+    return f'force: found "{name}"; the study has no such predictor{nearest(name, names)}'
+
+
+def elpd_differences(judged: JudgedSizes, outcome: NDArray[np.int8]) -> tuple[Floats, Floats]:
+    """Elpd of each size less that of the reference, and its standard error over patients.
+
+    Parameters
+    ----------
+    judged : JudgedSizes
+    outcome : ndarray of {0, 1}, shape (patient,)
+
+    Returns
+    -------
+    difference, se : ndarray, shape (1 + step,)
+    """
+    of_size, of_reference = judged.log_densities(outcome)
+    difference = of_size - of_reference
+    se = np.sqrt(difference.shape[-1] * difference.var(axis=-1, ddof=1))
+    return difference.sum(axis=-1), se
+
+
+def suggest_size(difference: Floats, se: Floats) -> int:
+    """Smallest size that predicts as well as the reference, as far as the patients can tell.
+
+    Its elpd falls short of the reference's by less than one standard error of the difference, or by
+    less than 4, which counts as none (Sivula et al. 2020, arXiv:2008.10296).
+
+    Parameters
+    ----------
+    difference : ndarray, shape (1 + step,)
+        Elpd of the submodel of each size, less that of the reference.
+    se : ndarray, shape (1 + step,)
+        Standard errors of the differences.
+
+    Returns
+    -------
+    int
+        The largest size where none does.
+
+    Examples
+    --------
+    >>> suggest_size(np.array([-30.0, -12.0, -5.0, -1.0]), np.array([6.0, 4.0, 6.0, 2.0]))
+    2
+    """
+    close = (difference >= -se) | (difference > -WITHIN_NOISE)
+    return int(np.argmax(close)) if close.any() else len(close) - 1
+
+
+def projection_refitter(
+    selection: xr.DataTree,
+    cohort: Cohort,
+    *,
+    length: RefitLength | None = None,
+    cores: int | None = None,
+    report: Report | None = None,
+) -> Refitter:
+    """How a projected submodel is made again from other rows: sampled, searched, projected.
+
+    Parameters
+    ----------
+    selection : DataTree
+        From `select`.
+    cohort : Cohort
+    length : RefitLength, optional
+    cores : int, optional
+    report : callable, optional
+    """
+    settings = settings_of(selection)
+    chosen = SelectionSettings(**settings["selection"])
+    rows = development_rows(selection, cohort)
+    size = int(settings["size"])
+    plan = of_size(search_plan(design_of(selection), size, settings["forced"], chosen), size)
+    sampled_for = length or RefitLength()
+
+    def risk(one: Partition, stopped: Event) -> Floats:
+        refit = rows.refit(one.learnt, one.asked, one.seed)
+        draws = reference_draws(refit_draws(refit, sampled_for, stopped))
+        clusters = search_stream(one.seed, sampled_for)
+        order = search_submodels(draws.thinned(SEARCH_DRAWS), refit.matrix, plan, clusters).order
+        few = draws.thinned(plan.draws)
+        return np.asarray(submodel_risks(few, refit.matrix, refit.others, order, plan)[-1])
+
+    def refitted(partitions: Sequence[Partition]) -> list[Floats]:
+        return counted_refits(risk, partitions, cores=cores, report=report)
+
+    return refitted
+
+
+def known_refits(selection: xr.DataTree) -> Refitter:
+    """The refits of a selection's own cross-validation, so that they are not made again.
+
+    Good for partitions of the same folds, repeats and seed alone.
+    """
+    group, size = selection["cross_validation"], int(settings_of(selection)["size"])
+    risk: Floats = np.asarray(group["risk"].to_numpy())[:, size]
+    fold = group["fold"].to_numpy()
+
+    def refitted(partitions: Sequence[Partition]) -> list[Floats]:
+        folds = len(partitions) // len(risk)
+        found = []
+        for number, one in enumerate(partitions):
+            repeat = number // folds
+            assert len(np.unique(fold[repeat, one.asked])) == 1
+            found.append(np.asarray(risk[repeat, one.asked]))
+        return found
+
+    return refitted
+
+
+def is_projection(fit: xr.DataTree) -> bool:
+    """Whether a fit is a projected submodel."""
+    return "search" in fit.children and "posterior" in fit.children

@@ -1,0 +1,331 @@
+"""``bayes-cmvt select``: a smaller model of a run's posterior, and how sure the choice is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bayes_cmvt.errors import OptionError
+from bayes_cmvt.validation import LONG_RUN, learnt_cohort
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayes_cmvt.cohort import Cohort
+    from bayes_cmvt.progress import Report
+    from bayes_cmvt.repetitions import SelectionSettings
+    from bayes_cmvt.validation import Say
+
+STAGE, MODEL = "select", "projection"
+OWN = (
+    "selection",
+    "selection_coefficients",
+    "selection_rules",
+    "selection_errors",
+    "selection_stability",
+    "selection_frequencies",
+    "selection_recurrence",
+    "selection_alternatives",
+)
+EVALUATED = (
+    "performance",
+    "net_benefit",
+    "calibration",
+    "roc",
+    "risk_groups",
+    "calibration_tests",
+)
+FORMATS: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
+
+
+@dataclass(frozen=True)
+class SelectRequest:
+    """What ``bayes-cmvt select`` was asked for; ``size`` None: the suggested one."""
+
+    run: Path
+    settings: SelectionSettings
+    size: int | None = None
+    force: tuple[str, ...] = ()
+    cores: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SelectResult:
+    """What ``bayes-cmvt select`` found.
+
+    Attributes
+    ----------
+    folder : Path
+    record : mapping
+        What was asked of which inputs, and what is to be told besides the tables.
+    tables : mapping of str to DataFrame
+        As they stand in the run folder.
+    problems : tuple of str
+        Why the draws of the run are not to be trusted; empty where they are.
+    reused : bool
+        Whether the tables were there already, made from the same inputs.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    problems: tuple[str, ...]
+    reused: bool
+
+
+def select_run(request: SelectRequest, *, say: Say, report: Report | None = None) -> SelectResult:
+    """Search for a smaller model of a run's posterior and add its files to the folder.
+
+    Parameters
+    ----------
+    request : SelectRequest
+    say : callable
+        Takes one line of news for the user.
+    report : callable, optional
+        Takes a `SamplingState` a few times a second.
+
+    Returns
+    -------
+    SelectResult
+
+    Raises
+    ------
+    InputError
+        The run or the options cannot be used; nothing was written.
+    """
+    from bayes_cmvt import runs
+
+    started = time.perf_counter()
+    run = runs.read_run(request.run)
+    fit = runs.load_run(request.run)
+    _check_request(request, fit)
+    cohort = learnt_cohort(request.run, fit)
+    inputs = _inputs(request, fit, cohort)
+    done = run.get("stages", {}).get(STAGE)
+    if done is not None and done["inputs"] == inputs and not request.overwrite:
+        return _result(request.run, done, run, reused=True)
+    if done is not None:
+        say("replacing the selection that is there")
+    _announce(request, fit, cohort, say)
+    selection = _selected(request, fit, cohort, report)
+    fitted = time.perf_counter()
+    tables = _tables(request, fit, selection, cohort)
+    record = {
+        "inputs": inputs,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {
+            "fit": round(fitted - started, 3),
+            "tables": round(time.perf_counter() - fitted, 3),
+        },
+        **_told(fit, selection, cohort),
+    }
+    files = {runs.SELECTION: runs.tree_bytes(selection), **_figures(tables)}
+    outdated = _outdated(request.run, tables)
+    runs.add_stage(
+        request.run, STAGE, record, tables, outdated=outdated, files=files, renewed=(MODEL,)
+    )
+    return _result(request.run, record, run, reused=False)
+
+
+def _check_request(request: SelectRequest, fit: xr.DataTree) -> None:
+    """Refuse what cannot be done, before any work."""
+    from bayes_cmvt.posterior import check_posterior, design_of
+    from bayes_cmvt.selection import check_selection, search_plan
+
+    if request.cores is not None and request.cores < 1:
+        msg = f"--cores: found {request.cores}; allowed: 1 or more"
+        raise OptionError(msg)
+    check_posterior(fit)
+    check_selection(request.settings)
+    search_plan(design_of(fit), request.size, request.force, request.settings)
+
+
+def _inputs(request: SelectRequest, fit: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
+    """What the files depend on: the draws, the patients and the settings; not the cores."""
+    import hashlib
+
+    from bayes_cmvt.runs import POSTERIOR
+
+    return {
+        "posterior": hashlib.sha256((request.run / POSTERIOR).read_bytes()).hexdigest(),
+        "study": fit.attrs["study_sha256"],
+        "data": {"file": cohort.source, "sha256": cohort.sha256},
+        "size": request.size,
+        "force": list(request.force),
+        "settings": asdict(request.settings),
+    }
+
+
+def _announce(request: SelectRequest, fit: xr.DataTree, cohort: Cohort, say: Say) -> None:
+    """Say how long the repetitions will take where it is long, from the sweeps they are made of."""
+    from bayes_cmvt.chains import sweep_seconds
+    from bayes_cmvt.crossvalidation import SPLIT
+    from bayes_cmvt.refits import RefitLength
+    from bayes_cmvt.repetitions import AS_LONG
+
+    settings = request.settings
+    folds = settings.folds * settings.repeats if settings.validation == "kfold" else 0
+    short = settings.subsamples + settings.splits
+    sweeps = folds * RefitLength().sweeps + short * SPLIT.sweeps + settings.seeds * AS_LONG.sweeps
+    each = sweep_seconds(cohort.n_development, fit["posterior"].sizes["coefficient"])
+    # a search takes about as long as the sweeps before it
+    seconds = 2 * sweeps * each / (request.cores or os.cpu_count() or 1)
+    if seconds > LONG_RUN:
+        say(
+            f"expected time about {seconds / 60:.0f} min for {folds + short + settings.seeds} "
+            f"searches with {cohort.n_development:,} patients; shorter with --repeats 1 "
+            "--subsamples 0 --splits 0"
+        )
+
+
+def _selected(
+    request: SelectRequest, fit: xr.DataTree, cohort: Cohort, report: Report | None
+) -> xr.DataTree:
+    from bayes_cmvt.selection import select
+
+    return select(
+        fit,
+        cohort,
+        size=request.size,
+        force=request.force,
+        settings=request.settings,
+        cores=request.cores,
+        report=report,
+    )
+
+
+def _tables(
+    request: SelectRequest, fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort
+) -> dict[str, pd.DataFrame]:
+    """Every table of the stage."""
+    from bayes_cmvt import selection_estimates as estimates
+    from bayes_cmvt.selection_rules import expected_errors, horseshoe_rules
+
+    settings = request.settings
+    rules = horseshoe_rules(fit, rope=settings.rope, ci_prob=settings.interval)
+    tables = {
+        "selection": estimates.selection_table(selection),
+        "selection_coefficients": estimates.selection_coefficients(
+            selection, ci_prob=settings.interval
+        ),
+        "selection_rules": rules,
+        "selection_errors": expected_errors(rules, estimates.selected_columns(selection)),
+        "selection_stability": estimates.selection_stability(selection),
+        "selection_frequencies": estimates.selection_frequencies(selection),
+        "selection_recurrence": estimates.selection_recurrence(selection),
+        "selection_alternatives": estimates.selection_alternatives(selection),
+    }
+    tables = {name: table for name, table in tables.items() if len(table)}
+    return tables | _evaluated(request, selection, cohort)
+
+
+def _evaluated(
+    request: SelectRequest, selection: xr.DataTree, cohort: Cohort
+) -> dict[str, pd.DataFrame]:
+    """The submodel judged as every model is; by the folds of its own cross-validation."""
+    from bayes_cmvt.evaluation import EvaluationSettings, evaluate
+    from bayes_cmvt.selection import known_refits
+
+    settings = request.settings
+    has_folds = settings.validation == "kfold" and settings.search_inside
+    found = evaluate(
+        {MODEL: selection},
+        cohort,
+        settings=EvaluationSettings(
+            interval=settings.interval,
+            folds=settings.folds,
+            repeats=settings.repeats if has_folds else 0,
+            splits=0,
+            seed=settings.seed,
+        ),
+        refitters={MODEL: known_refits(selection)},
+        cores=request.cores,
+    )
+    return {name: found.tables[name] for name in EVALUATED if name in found.tables}
+
+
+def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
+    """What the summary says besides the tables."""
+    import numpy as np
+
+    from bayes_cmvt.intervals import equal_tailed
+    from bayes_cmvt.posterior import settings_of
+    from bayes_cmvt.prediction import predict
+    from bayes_cmvt.selection_estimates import failed_weights
+
+    members = cohort.development
+    whole, small = (predict(one, cohort)[members] for one in (fit, selection))
+    gap = (small["risk"] - whole["risk"]).abs()
+    width = {
+        name: float((table["upper"] - table["lower"]).median())
+        for name, table in (("reference", whole), ("submodel", small))
+    }
+    settings = settings_of(selection)
+    told: dict[str, Any] = {
+        "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
+        "development": {
+            "patients": cohort.n_development,
+            "events": cohort.events_development,
+            "predictors": len(cohort.study.predictors),
+        },
+        "size": settings["size"],
+        "suggested": settings["suggested"],
+        "by_suggestion": settings["by_suggestion"],
+        "forced": settings["forced"],
+        "risk_gap": {"mean": float(gap.mean()), "largest": float(gap.max())},
+        "median_width": width,
+        "bad_k": failed_weights(selection),
+        "m_eff": None,
+    }
+    if "m_eff" in fit["posterior"].data_vars:
+        limits = equal_tailed(fit["posterior"]["m_eff"].to_numpy().ravel(), 0.9)
+        told["m_eff"] = np.round(limits, 6).tolist()
+    return told
+
+
+def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+    """The two figures of the stage, by path within the folder."""
+    from bayes_cmvt.figures.selection import plot_selection_path, plot_selection_stability
+    from bayes_cmvt.figures.style import save_bytes
+
+    drawn = {"selection_path": plot_selection_path(tables["selection"])}
+    if "selection_stability" in tables and "selection_frequencies" in tables:
+        size = int(tables["selection"].query("chosen")["size"].iloc[0])
+        words = {"projection": f"projection (size {size})"}
+        drawn["selection_stability"] = plot_selection_stability(
+            tables["selection_stability"], tables["selection_frequencies"], procedures=words
+        )
+    return {
+        f"figures/{name}.{kind}": save_bytes(figure, kind)
+        for name, figure in drawn.items()
+        for kind in FORMATS
+    }
+
+
+def _outdated(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Tables that are not of this selection: those of an earlier one, and their comparisons."""
+    from bayes_cmvt.runs import SELECTION
+
+    outdated = [name for name in OWN if name not in tables]
+    if (folder / SELECTION).is_file():
+        outdated += ["performance_difference", "net_benefit_difference"]
+    return outdated
+
+
+def _result(
+    folder: Path, record: Mapping[str, Any], run: Mapping[str, Any], *, reused: bool
+) -> SelectResult:
+    """Read the tables back: what is printed is what stands in the folder."""
+    from bayes_cmvt.runs import load_table
+
+    found = {name: load_table(folder, name) for name in (*OWN, *EVALUATED)}
+    tables = {name: table for name, table in found.items() if table is not None}
+    problems = tuple(run["diagnostics"]["problems"])
+    return SelectResult(folder, record, tables, problems, reused)
