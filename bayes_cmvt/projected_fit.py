@@ -41,6 +41,7 @@ MEANING = {
     "reference_risk": "of patients left out, by the full posterior",
     "fold": "with which the patient was left out",
     "pareto_k": "of the importance weights that leave the patient out",
+    "good_k": "largest k-hat that the number of draws supports",
 }
 
 
@@ -143,6 +144,7 @@ def _judged_group(judged: JudgedSizes) -> dict[str, Any]:
     }
     if judged.pareto_k is not None:
         group["pareto_k"] = (("patient",), judged.pareto_k)
+        group["good_k"] = ((), np.asarray(judged.good_k))
     return group
 
 
@@ -151,15 +153,17 @@ def _repeated_groups(repeated: Sequence[Repeated]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for source in dict.fromkeys(one.source for one in repeated):
         members = [one for one in repeated if one.source == source]
-        group: dict[str, Any] = {
-            "order": (("repetition", "step"), np.stack([one.order for one in members]))
-        }
+        orders = [one.order for one in members if one.order is not None]
+        group: dict[str, Any] = {}
+        if orders:
+            group["order"] = (("repetition", "step"), np.stack(orders))
         for rule in (*RULES, *LASSO_RULES):
             kept = [one.kept[rule] for one in members if rule in one.kept]
             if kept:
-                # how many failed shows in the length of the rule's own dimension
+                # repetitions that failed are missing from the rule's own dimension
                 group[rule] = ((f"{rule}_repetition", "predictor"), np.stack(kept))
-        groups[f"again_{source}"] = group
+        if group:
+            groups[f"again_{source}"] = group
     return groups
 
 

@@ -25,7 +25,7 @@ from bayes_cmvt.crossvalidation import (
     relative_efficiency,
     split_partitions,
 )
-from bayes_cmvt.importance import pareto_smoothed
+from bayes_cmvt.importance import good_k, pareto_smoothed
 from bayes_cmvt.pipeline import Patients, PipelineFit, run_pipeline
 from bayes_cmvt.posterior import (
     Draws,
@@ -126,7 +126,9 @@ class JudgedSizes:
     order : ndarray of int, shape (fold, step)
         Predictors as they entered without each fold, repeat by repeat.
     pareto_k : ndarray, shape (patient,), optional
-        Of importance weights; above 0.7 they cannot be trusted.
+        Of importance weights.
+    good_k : float
+        Largest k̂ that so many draws support.
     """
 
     risk: Floats
@@ -134,6 +136,7 @@ class JudgedSizes:
     fold: Positions
     order: Positions
     pareto_k: Floats | None = None
+    good_k: float = np.inf
 
     def log_densities(self, outcome: NDArray[np.int8]) -> tuple[Floats, Floats]:
         """Log predictive density of each patient; means over repeats.
@@ -181,7 +184,8 @@ class Repeated:
     Attributes
     ----------
     source : str
-    order : ndarray of int, shape (step,)
+    order : ndarray of int, shape (step,), or None
+        None where nothing was searched: folds of the LASSO dealt again, patients of one outcome.
     kept : mapping of str to ndarray of bool, shape (predictor,)
         By rule; a predictor is kept where one of its columns is.
     risk : ndarray, shape (1 + step, patient asked for), or None
@@ -189,7 +193,7 @@ class Repeated:
     """
 
     source: str
-    order: Positions
+    order: Positions | None
     kept: Mapping[str, Flags]
     risk: Floats | None = None
     reference: Floats | None = None
@@ -317,12 +321,14 @@ class Reference:
     ) -> Repeated:
         """Sample, search (unless an order is given), apply the rules; predict what is asked for."""
         partition, length = repetition.partition, repetition.length
+        if not np.ptp(self.rows.outcome[partition.learnt]):
+            return Repeated(repetition.source, None, {})
         refit = self.rows.refit(
             partition.learnt, partition.asked, partition.seed, prior=repetition.prior
         )
         sampled = refit_draws(refit, length, stopped)
         if stopped.is_set():
-            return Repeated(repetition.source, np.zeros(0, dtype=np.int64), {})
+            return Repeated(repetition.source, None, {})
         draws = reference_draws(sampled)
         order = given
         if order is None:
@@ -378,7 +384,7 @@ class Reference:
 
         def deal(one: np.random.SeedSequence, _: Event) -> Repeated:
             kept = self.kept_by_lasso(everyone, one)
-            return Repeated("folds", everyone[:0], kept)
+            return Repeated("folds", None, kept)
 
         return counted_refits(deal, seeds, cores=cores)
 
@@ -393,7 +399,7 @@ class Reference:
     ) -> JudgedSizes:
         """Judge every size on each patient in turn, left out by importance weights."""
         matrix, plan = self.rows.matrix, self.plan
-        draws = self.draws.thinned(max(plan.draws, WEIGHTED_DRAWS))
+        draws = self.draws.thinned(WEIGHTED_DRAWS)
         weights, pareto_k = self.left_out_weights(draws)
         risks = draws.risks(matrix)
         members = cluster_members(draws, matrix, plan.clusters, self.clustering)
@@ -419,6 +425,7 @@ class Reference:
             fold=everyone[np.newaxis],
             order=np.stack([order for order, _ in found]),
             pareto_k=pareto_k,
+            good_k=good_k(len(draws.intercept)),
         )
 
     def left_out_weights(self, draws: ReferenceDraws) -> tuple[Floats, Floats]:
@@ -446,8 +453,8 @@ def _judged_folds(
     fold: Positions, found: Sequence[Repeated], plans: Sequence[Repetition]
 ) -> JudgedSizes:
     """Put the risks of left-out patients in their places."""
-    sizes = 1 + len(found[0].order)
-    risk = np.empty((len(fold), sizes, fold.shape[1]))
+    orders = [one.order for one in found if one.order is not None]
+    risk = np.empty((len(fold), 1 + len(orders[0]), fold.shape[1]))
     reference = np.empty(fold.shape)
     folds = len(found) // len(fold)
     for number, (one, plan) in enumerate(zip(found, plans, strict=False)):
@@ -456,7 +463,7 @@ def _judged_folds(
         assert one.reference is not None
         risk[number // folds][:, asked] = one.risk
         reference[number // folds, asked] = one.reference
-    return JudgedSizes(risk, reference, fold, np.stack([one.order for one in found]))
+    return JudgedSizes(risk, reference, fold, np.stack(orders))
 
 
 def _has_models(found: PipelineFit) -> bool:

@@ -25,7 +25,6 @@ from bayes_cmvt.selection import elpd_differences, suggest_size
 from bayes_cmvt.selection_rules import RULES
 
 PATIENT_REPLICATES = 1_000
-GOOD_K = 0.7  # Pareto k̂ above which weights cannot be trusted
 WOULD_DO = 0.75  # share of what a predictor adds that another would add in its place
 SAYS_THE_SAME = 0.5  # share of what another adds that is left once the predictor is in
 
@@ -54,6 +53,7 @@ def judged_sizes(selection: xr.DataTree) -> JudgedSizes:
         fold=group["fold"].to_numpy(),
         order=group["order"].to_numpy(),
         pareto_k=group["pareto_k"].to_numpy() if "pareto_k" in group.data_vars else None,
+        good_k=float(group["good_k"]) if "good_k" in group.data_vars else np.inf,
     )
 
 
@@ -186,7 +186,7 @@ def selected_sets(selection: xr.DataTree, source: str) -> dict[str, Flags]:
     if source == "folds":
         if settings_of(selection)["by_suggestion"]:
             found["projection"] = _suggested_again(selection)
-    else:
+    elif "order" in group.data_vars:
         width = selection["search"].sizes["predictor"]
         found["projection"] = _flags(group["order"].to_numpy()[:, :size], width)
     for rule in (*RULES, *LASSO_RULES):
@@ -396,8 +396,8 @@ def selection_coefficients(selection: xr.DataTree, *, ci_prob: float = 0.95) -> 
 
 def failed_weights(selection: xr.DataTree) -> int:
     """Patients whose importance weights cannot be trusted; 0 with K-fold."""
-    k = judged_sizes(selection).pareto_k
-    return 0 if k is None else int((~(k <= GOOD_K)).sum())
+    judged = judged_sizes(selection)
+    return 0 if judged.pareto_k is None else int((~(judged.pareto_k <= judged.good_k)).sum())
 
 
 def selected_columns(selection: xr.DataTree) -> dict[str, Flags]:

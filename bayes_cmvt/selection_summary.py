@@ -124,7 +124,7 @@ def _search_lines(record: dict[str, Any]) -> list[str]:
         lines.append(f"forced in: {', '.join(record['forced'])}")
     if record["bad_k"]:
         lines.append(
-            f"{record['bad_k']} patients cannot be left out by weights (k-hat above 0.7): these "
+            f"{record['bad_k']} patients cannot be left out by weights (k-hat too high): these "
             "figures are not to be relied on; use --validation kfold"
         )
     if not settings["search_inside"]:

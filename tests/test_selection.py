@@ -558,3 +558,19 @@ def test_risks_of_left_out_patients_come_from_their_own_fold() -> None:
     projected, _ = project_draws(draws.thinned(FEW.draws), matrix[fold.learnt], columns)
     risk = projected.risks(matrix[fold.asked]).mean(axis=0)
     np.testing.assert_allclose(judged.risk[0, 2, fold.asked], risk, atol=1e-6)
+
+
+def test_subsamples_of_one_outcome_are_counted_not_dropped_in_silence() -> None:
+    frame = patients(60)
+    frame["y"] = 0
+    frame.loc[[5, 17, 33], "y"] = 1
+    frame = frame.drop(columns="set")
+    cohort = load_cohort(parse_study(STUDY.replace(STUDY[STUDY.index("[split]") :], "")), frame)
+    fit = bc.sample(cohort, seed=3, chains=2, warmup=200, draws=300)
+    many = dataclasses.replace(ONCE, folds=2, subsamples=60)
+    found = selection_recurrence(select(fit, cohort, size=1, settings=many))
+    replicates = found.query("source == 'subsample'").set_index("procedure")["replicates"]
+    # no event among 0.632 of 60: (22 * 21 * 20) / (60 * 59 * 58) = .045 of the subsamples
+    assert 50 <= replicates["projection"] < 60
+    # the LASSO needs two events besides
+    assert replicates["lasso"] <= replicates["projection"]

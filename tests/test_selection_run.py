@@ -18,6 +18,7 @@ from bayes_cmvt.selection_summary import plain_words, selection_text
 from tests.baseline_study import STUDY, contents, invoke, patients
 
 BRIEF = ["--folds", "3", "--repeats", "2", "--subsamples", "6", "--splits", "2", "--seeds", "1"]
+BARE = ["--repeats", "1", "--subsamples", "0", "--splits", "0", "--seeds", "0"]
 ADDED = {
     *(
         f"figures/selection_{name}.{kind}"
@@ -197,38 +198,14 @@ def test_a_run_that_failed_its_diagnostics_is_marked(tmp_path: Path) -> None:
     run = sampled_run(tmp_path, draws=30)
     record = json.loads((run / "run.json").read_text())
     assert not record["diagnostics"]["trusted"]
-    options = [
-        "--repeats",
-        "1",
-        "--folds",
-        "2",
-        "--subsamples",
-        "0",
-        "--splits",
-        "0",
-        "--seeds",
-        "0",
-    ]
-    done = invoke("select", run, *options)
+    done = invoke("select", run, "--folds", "2", *BARE)
     assert done.exit_code == 3
     assert "not to be trusted" in done.stderr
     assert "not to be trusted" in " ".join(done.stdout.split())
 
 
 def test_another_selection_replaces_the_old_one(run: Path) -> None:
-    options = [
-        "--repeats",
-        "1",
-        "--folds",
-        "3",
-        "--subsamples",
-        "0",
-        "--splits",
-        "0",
-        "--seeds",
-        "0",
-    ]
-    done = invoke("select", run, "--size", "0", *options)
+    done = invoke("select", run, "--size", "0", "--folds", "3", *BARE)
     assert done.exit_code == 0, done.output
     assert "replacing the selection" in done.stderr
     assert table(run, "selection_coefficients")["term"].tolist() == ["(Intercept)"]
