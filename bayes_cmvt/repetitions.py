@@ -7,7 +7,7 @@ with its draws, the rules on its coefficients, and beside them the frequentist w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Event
 from typing import Literal
@@ -404,29 +404,44 @@ class Reference:
         risks = draws.risks(matrix)
         members = cluster_members(draws, matrix, plan.clusters, self.clustering)
         everyone = np.arange(len(matrix))
-        whole = (
-            None if self.settings.search_inside else _size_draws(draws, matrix, path.order, plan)
-        )
-
-        def leave_out(patient: int, stopped: Event) -> tuple[Positions, Floats]:
-            if whole is not None or stopped.is_set():
-                found = np.zeros((1, 1, 1)) if whole is None else whole[:, :, [patient]]
-                return path.order, found[:, :, 0] @ weights[patient, : found.shape[1]]
-            others = np.delete(everyone, patient)
-            clusters = cluster_targets(members, risks[:, others], weights[patient])
-            order = search_clusters(clusters, matrix[others], plan).order
-            found = _size_draws(draws, matrix[others], order, plan, asked=matrix[[patient]])
-            return order, found[:, :, 0] @ weights[patient]
-
-        found = counted_refits(leave_out, everyone.tolist(), cores=cores, report=report)
-        return JudgedSizes(
-            risk=np.stack([risk for _, risk in found], axis=-1)[np.newaxis],
+        found = JudgedSizes(
+            risk=self.risks_by_weights(draws, path.order, weights)[np.newaxis],
             reference=np.einsum("is,si->i", weights, risks)[np.newaxis],
             fold=everyone[np.newaxis],
-            order=np.stack([order for order, _ in found]),
+            order=np.tile(path.order, (len(matrix), 1)),
             pareto_k=pareto_k,
             good_k=good_k(len(draws.intercept)),
         )
+        if not self.settings.search_inside:
+            return found
+
+        def leave_out(patient: int, stopped: Event) -> tuple[Positions, Floats]:
+            if stopped.is_set():
+                return path.order, np.empty(1 + len(path.order))
+            others = np.delete(everyone, patient)
+            clusters = cluster_targets(members, risks[:, others], weights[patient])
+            order = search_clusters(clusters, matrix[others], plan).order
+            submodels = nested_submodels(draws, matrix[others], order, plan)
+            asked = [one.risks(matrix[[patient]])[:, 0] @ weights[patient] for one in submodels]
+            return order, np.array(asked)
+
+        each = counted_refits(leave_out, everyone.tolist(), cores=cores, report=report)
+        return replace(
+            found,
+            risk=np.stack([risk for _, risk in each], axis=-1)[np.newaxis],
+            order=np.stack([order for order, _ in each]),
+        )
+
+    def risks_by_weights(self, draws: ReferenceDraws, order: Positions, weights: Floats) -> Floats:
+        """Risk of each patient left out by weights, searched and projected once with everybody.
+
+        Returns
+        -------
+        ndarray, shape (1 + step, patient)
+        """
+        matrix = self.rows.matrix
+        submodels = nested_submodels(draws, matrix, order, self.plan)
+        return np.stack([np.einsum("is,si->i", weights, one.risks(matrix)) for one in submodels])
 
     def left_out_weights(self, draws: ReferenceDraws) -> tuple[Floats, Floats]:
         """Importance weights of draws without each patient, shape (patient, draw), and their k̂."""
@@ -435,18 +450,6 @@ class Reference:
         efficiency = relative_efficiency(self.fit["log_likelihood"].to_dataset()["outcome"])
         smoothed = pareto_smoothed(-log_bernoulli(outcome, log_odds).T, efficiency=efficiency)
         return np.exp(smoothed.log_weights), np.asarray(smoothed.pareto_k)
-
-
-def _size_draws(
-    draws: ReferenceDraws,
-    matrix: Floats,
-    order: Positions,
-    plan: SearchPlan,
-    asked: Floats | None = None,
-) -> Floats:
-    """Risk by each projected draw, shape (1 + step, draw, patient asked for)."""
-    wanted = matrix if asked is None else asked
-    return np.stack([one.risks(wanted) for one in nested_submodels(draws, matrix, order, plan)])
 
 
 def _judged_folds(

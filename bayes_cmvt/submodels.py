@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_cmvt.posterior import expit, linear_predictor_blocks
+from bayes_cmvt.posterior import PATIENT_VALUES, expit, linear_predictor_blocks
 from bayes_cmvt.projection import (
     SearchPath,
     follow_order,
@@ -168,9 +168,9 @@ def search_submodels(
     -------
     SearchPath
     """
-    risks = draws.risks(matrix)
-    members = cluster_members(draws, matrix, plan.clusters, seed)
-    return search_clusters(cluster_targets(members, risks), matrix, plan)
+    few = draws.thinned(max(plan.clusters, PATIENT_VALUES // len(matrix)))
+    members = cluster_members(few, matrix, plan.clusters, seed)
+    return search_clusters(cluster_targets(members, few.risks(matrix)), matrix, plan)
 
 
 def search_clusters(clusters: Clusters, matrix: Floats, plan: SearchPlan) -> SearchPath:
@@ -211,10 +211,16 @@ def project_draws(
     divergence : ndarray, shape (draw,)
         Nats per patient.
     """
-    found = project(matrix[:, columns], draws.risks(matrix))
+    together = max(1, PATIENT_VALUES // len(matrix))  # draws whose risks are held at a time
+    intercept, divergence = np.empty_like(draws.intercept), np.empty_like(draws.intercept)
     beta = np.zeros_like(draws.beta)
-    beta[:, columns] = found.coefficients
-    return ReferenceDraws(found.intercept, beta), found.divergence
+    for start in range(0, len(intercept), together):
+        block = slice(start, start + together)
+        part = ReferenceDraws(draws.intercept[block], draws.beta[block])
+        found = project(matrix[:, columns], part.risks(matrix))
+        intercept[block], divergence[block] = found.intercept, found.divergence
+        beta[block, columns] = found.coefficients
+    return ReferenceDraws(intercept, beta), divergence
 
 
 def submodel_risks(
