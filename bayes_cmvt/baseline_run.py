@@ -16,7 +16,7 @@ from bayes_cmvt.baseline import SUBSAMPLES
 from bayes_cmvt.errors import InputError, OptionError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.resampling import Keep
-from bayes_cmvt.validation import learnt_cohort
+from bayes_cmvt.stages import JUDGED, LONG_RUN, Say, StageResult, finished_stage, learnt_cohort
 from bayes_cmvt.workers import Workers, unfit_workers
 
 if TYPE_CHECKING:
@@ -31,19 +31,10 @@ if TYPE_CHECKING:
     from bayes_cmvt.runs import KeptBlocks
 
 STAGE, MODEL = "baseline", "baseline"
-LONG_RUN = 60.0  # seconds: longer runs announce their expected time
 WORTH_TIMING = 2_000_000  # patients times resamples
 SPLIT_FROM = 4  # patients of the rarer outcome
 KEPT = ".baseline.partial-blocks"
 LASSO_CHOICE = "tables/lasso.json"
-EVALUATED = (
-    "performance",
-    "net_benefit",
-    "calibration",
-    "roc",
-    "risk_groups",
-    "calibration_tests",
-)
 OWN = (
     "baseline_coefficients",
     "baseline_predictions",
@@ -63,8 +54,6 @@ GOES_ON = (
 
 EVERY_CORE = Workers()
 
-type Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class BaselineRequest:
@@ -79,36 +68,9 @@ class BaselineRequest:
     overwrite: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class BaselineResult:
-    """What ``bayes-cmvt baseline`` found.
-
-    Attributes
-    ----------
-    folder : Path
-    record : mapping
-        What was asked of which inputs, and what is to be told besides the tables.
-    tables : mapping of str to DataFrame
-        As they stand in the run folder.
-    choice : mapping of str to float
-        The penalties of cross-validation; empty where a screening left the LASSO nothing.
-    problems : tuple of str
-        Why the draws of the run are not to be trusted; empty where they are.
-    reused : bool
-        Whether the tables were there already, made from the same inputs.
-    """
-
-    folder: Path
-    record: Mapping[str, Any]
-    tables: Mapping[str, pd.DataFrame]
-    choice: Mapping[str, float]
-    problems: tuple[str, ...]
-    reused: bool
-
-
 def baseline_run(
     request: BaselineRequest, *, say: Say, report: Report | None = None
-) -> BaselineResult:
+) -> StageResult:
     """Run the workflow on the patients of a run and add its files to the folder.
 
     Parameters
@@ -121,7 +83,7 @@ def baseline_run(
 
     Returns
     -------
-    BaselineResult
+    StageResult
 
     Raises
     ------
@@ -141,7 +103,7 @@ def baseline_run(
     inputs = _inputs(request, fit, cohort)
     done = run.get("stages", {}).get(STAGE)
     if done is not None and done["inputs"] == inputs and not request.overwrite:
-        return _result(request.run, done, run, reused=True)
+        return finished_stage(request.run, STAGE, done, run, (*JUDGED, *OWN), reused=True)
     kept = runs.KeptBlocks(request.run / KEPT, _hash(_resampled_from(inputs))[:16])
     if request.overwrite:
         kept.remove()
@@ -175,7 +137,7 @@ def baseline_run(
         renewed=(MODEL,),
     )
     kept.remove()
-    return _result(request.run, record, run, reused=False)
+    return finished_stage(request.run, STAGE, record, run, (*JUDGED, *OWN))
 
 
 def _folds(request: BaselineRequest, cohort: Cohort) -> NDArray[np.int64] | None:
@@ -344,7 +306,7 @@ def _tables(
         cores=request.workers.cores,
         report=report,
     )
-    tables |= {name: found.tables[name] for name in EVALUATED if name in found.tables}
+    tables |= {name: found.tables[name] for name in JUDGED if name in found.tables}
     if "splits" in found.tables:
         tables["baseline_splits"] = found.tables["splits"]
     if "bootstrap" in baseline.children:
@@ -376,7 +338,7 @@ def _lasso_choice(baseline: xr.DataTree) -> bytes:
 
 def _told(baseline: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
     """What the summary says besides the tables."""
-    from bayes_cmvt.baseline_estimates import separation
+    from bayes_cmvt.baseline_estimates import lasso_choice, separation
 
     separated: dict[str, dict[str, Any]] = {}
     for step, guarded in (("selected_lasso", "refit_firth"), ("selected_final", "final_firth")):
@@ -386,6 +348,7 @@ def _told(baseline: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
             found = separation(baseline, cohort, step)
             separated[step] |= {"kind": found.kind, "terms": list(found.terms)}
     return {
+        "penalties": lasso_choice(baseline) if "lasso" in baseline.children else {},
         "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
         "development": {
             "patients": cohort.n_development,
@@ -398,17 +361,3 @@ def _told(baseline: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
         else None,
         "separation": separated,
     }
-
-
-def _result(
-    folder: Path, record: Mapping[str, Any], run: Mapping[str, Any], *, reused: bool
-) -> BaselineResult:
-    """Read the tables back: what is printed is what stands in the folder."""
-    from bayes_cmvt.runs import load_table
-
-    found = {name: load_table(folder, name) for name in (*EVALUATED, *OWN)}
-    tables = {name: table for name, table in found.items() if table is not None}
-    file = folder / LASSO_CHOICE
-    choice = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    problems = tuple(run["diagnostics"]["problems"])
-    return BaselineResult(folder, record, tables, choice, problems, reused)

@@ -12,7 +12,7 @@ from bayes_cmvt.runs import table_records
 from bayes_cmvt.textwidth import fitted, padded
 
 if TYPE_CHECKING:
-    from bayes_cmvt.baseline_run import BaselineResult
+    from bayes_cmvt.stages import StageResult
 
 INTERCEPT = "(Intercept)"
 LISTED = {
@@ -39,12 +39,12 @@ FINAL_SEPARATED = "final model separated: Firth's fit"
 NO_INTERVAL = "-"
 
 
-def baseline_record(result: BaselineResult) -> dict[str, Any]:
+def baseline_record(result: StageResult) -> dict[str, Any]:
     """Everything the summary says, as numbers and texts.
 
     Parameters
     ----------
-    result : BaselineResult
+    result : StageResult
 
     Returns
     -------
@@ -57,17 +57,17 @@ def baseline_record(result: BaselineResult) -> dict[str, Any]:
     names = ("baseline_coefficients", "baseline_resamples")
     own |= {name: tables[name] for name in names if name in tables}
     return {
-        **{key: value for key, value in record.items() if key != "inputs"},
+        **{key: value for key, value in record.items() if key not in {"inputs", "penalties"}},
         "workflow": inputs["baseline"],
         "settings": inputs["settings"],
         "resamples_asked": inputs["resamples"],
         "subsamples_asked": inputs["subsamples"],
-        **result.choice,
+        **record.get("penalties", {}),
         **{name: table_records(table) for name, table in own.items()},
         "models": _models(tables.get("model_frequencies")),
         "risk": _risk_record(tables["baseline_predictions"]),
         "reused": result.reused,
-        "tables": [*tables, *(["lasso.json"] if result.choice else [])],
+        "tables": [*tables, *(["lasso.json"] if record.get("penalties") else [])],
         "trusted": not result.problems,
         "run_folder": str(result.folder),
     }

@@ -11,7 +11,7 @@ from bayes_cmvt.runs import table_records
 from bayes_cmvt.textwidth import padded
 
 if TYPE_CHECKING:
-    from bayes_cmvt.validation import ValidateResult
+    from bayes_cmvt.stages import StageResult
 
 LISTED = {
     "auc": "AUC",
@@ -46,12 +46,12 @@ USEFUL, FEW = 0.95, 20
 LABEL, CELL = 26, 25
 
 
-def validation_record(result: ValidateResult) -> dict[str, Any]:
+def validation_record(result: StageResult) -> dict[str, Any]:
     """Everything the summary says, as numbers and texts.
 
     Parameters
     ----------
-    result : ValidateResult
+    result : StageResult
 
     Returns
     -------
@@ -94,7 +94,7 @@ def _about(table: pd.DataFrame, sets: set[str]) -> pd.DataFrame:
 
 
 def _of_other_models(
-    result: ValidateResult, sets: set[str]
+    result: StageResult, sets: set[str]
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Figures of other models on other patients, and how far the posterior's differ, by model."""
     if "performance_difference" not in result.tables or "external" not in sets:
@@ -113,7 +113,7 @@ def _of_other_models(
     }
 
 
-def _split_limits(result: ValidateResult) -> dict[str, dict[str, float]] | None:
+def _split_limits(result: StageResult) -> dict[str, dict[str, float]] | None:
     """Where 95 % of the splits lie, and their median, for each metric."""
     if "splits" not in result.tables:
         return None

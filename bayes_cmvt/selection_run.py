@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.errors import OptionError
-from bayes_cmvt.validation import LONG_RUN, learnt_cohort
+from bayes_cmvt.stages import JUDGED, LONG_RUN, StageResult, finished_stage, learnt_cohort
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.cohort import Cohort
     from bayes_cmvt.progress import Report
     from bayes_cmvt.repetitions import SelectionSettings
-    from bayes_cmvt.validation import Say
+    from bayes_cmvt.stages import Say
 
 STAGE, MODEL = "select", "projection"
 OWN = (
@@ -32,14 +32,6 @@ OWN = (
     "selection_frequencies",
     "selection_recurrence",
     "selection_alternatives",
-)
-EVALUATED = (
-    "performance",
-    "net_benefit",
-    "calibration",
-    "roc",
-    "risk_groups",
-    "calibration_tests",
 )
 FORMATS: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
 
@@ -56,31 +48,7 @@ class SelectRequest:
     overwrite: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class SelectResult:
-    """What ``bayes-cmvt select`` found.
-
-    Attributes
-    ----------
-    folder : Path
-    record : mapping
-        What was asked of which inputs, and what is to be told besides the tables.
-    tables : mapping of str to DataFrame
-        As they stand in the run folder.
-    problems : tuple of str
-        Why the draws of the run are not to be trusted; empty where they are.
-    reused : bool
-        Whether the tables were there already, made from the same inputs.
-    """
-
-    folder: Path
-    record: Mapping[str, Any]
-    tables: Mapping[str, pd.DataFrame]
-    problems: tuple[str, ...]
-    reused: bool
-
-
-def select_run(request: SelectRequest, *, say: Say, report: Report | None = None) -> SelectResult:
+def select_run(request: SelectRequest, *, say: Say, report: Report | None = None) -> StageResult:
     """Search for a smaller model of a run's posterior and add its files to the folder.
 
     Parameters
@@ -93,7 +61,7 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
 
     Returns
     -------
-    SelectResult
+    StageResult
 
     Raises
     ------
@@ -110,7 +78,7 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
     inputs = _inputs(request, fit, cohort)
     done = run.get("stages", {}).get(STAGE)
     if done is not None and done["inputs"] == inputs and not request.overwrite:
-        return _result(request.run, done, run, reused=True)
+        return finished_stage(request.run, STAGE, done, run, (*OWN, *JUDGED), reused=True)
     if done is not None:
         say("replacing the selection that is there")
     _announce(request, fit, cohort, say)
@@ -131,7 +99,7 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
     runs.add_stage(
         request.run, STAGE, record, tables, outdated=outdated, files=files, renewed=(MODEL,)
     )
-    return _result(request.run, record, run, reused=False)
+    return finished_stage(request.run, STAGE, record, run, (*OWN, *JUDGED))
 
 
 def _check_request(request: SelectRequest, fit: xr.DataTree) -> None:
@@ -248,7 +216,7 @@ def _evaluated(
         refitters={MODEL: known_refits(selection)},
         cores=request.cores,
     )
-    return {name: found.tables[name] for name in EVALUATED if name in found.tables}
+    return {name: found.tables[name] for name in JUDGED if name in found.tables}
 
 
 def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
@@ -317,15 +285,3 @@ def _outdated(folder: Path, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if (folder / SELECTION).is_file():
         outdated += ["performance_difference", "net_benefit_difference"]
     return outdated
-
-
-def _result(
-    folder: Path, record: Mapping[str, Any], run: Mapping[str, Any], *, reused: bool
-) -> SelectResult:
-    """Read the tables back: what is printed is what stands in the folder."""
-    from bayes_cmvt.runs import load_table
-
-    found = {name: load_table(folder, name) for name in (*OWN, *EVALUATED)}
-    tables = {name: table for name, table in found.items() if table is not None}
-    problems = tuple(run["diagnostics"]["problems"])
-    return SelectResult(folder, record, tables, problems, reused)

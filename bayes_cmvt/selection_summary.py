@@ -12,7 +12,7 @@ from bayes_cmvt.runs import table_records
 from bayes_cmvt.textwidth import fitted, padded
 
 if TYPE_CHECKING:
-    from bayes_cmvt.selection_run import SelectResult
+    from bayes_cmvt.stages import StageResult
 
 WIDTH = 104
 LABEL, PROCEDURE, FREQUENCY = 36, 24, 12
@@ -29,12 +29,12 @@ SHORT = {
 }
 
 
-def selection_record(result: SelectResult) -> dict[str, Any]:
+def selection_record(result: StageResult) -> dict[str, Any]:
     """Everything the summary says, as numbers and texts.
 
     Parameters
     ----------
-    result : SelectResult
+    result : StageResult
 
     Returns
     -------

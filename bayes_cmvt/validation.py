@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.cohort import Cohort, load_cohort
-from bayes_cmvt.errors import OptionError, RunError
+from bayes_cmvt.errors import OptionError
+from bayes_cmvt.stages import LONG_RUN, Say, StageResult, finished_stage, run_cohort
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 MODEL = "horseshoe"
 INTERNAL, EXTERNAL = "validate", "validate --data"
 ACQUAINTED = 0.05  # share of new patients who are like old ones to the last digit
-LONG_RUN = 60.0  # seconds: longer runs announce their expected time
 TABLES = (
     "performance",
     "net_benefit",
@@ -39,8 +37,6 @@ TABLES = (
     "performance_difference",
     "net_benefit_difference",
 )
-
-type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -64,36 +60,9 @@ class ValidateRequest:
     overwrite: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class ValidateResult:
-    """What ``bayes-cmvt validate`` found.
-
-    Attributes
-    ----------
-    folder : Path
-    stage : str
-        Key under ``stages`` of ``run.json``.
-    record : mapping
-        What was asked of which inputs, and what is to be told besides the tables.
-    tables : mapping of str to DataFrame
-        As they stand in the run folder.
-    problems : tuple of str
-        Why the draws of the run are not to be trusted; empty where they are.
-    reused : bool
-        Whether the tables were there already, made from the same inputs.
-    """
-
-    folder: Path
-    stage: str
-    record: Mapping[str, Any]
-    tables: Mapping[str, pd.DataFrame]
-    problems: tuple[str, ...]
-    reused: bool
-
-
 def validate_run(
     request: ValidateRequest, *, say: Say, report: Report | None = None
-) -> ValidateResult:
+) -> StageResult:
     """Judge the risks of a run and add the tables to its folder.
 
     Parameters
@@ -106,7 +75,7 @@ def validate_run(
 
     Returns
     -------
-    ValidateResult
+    StageResult
 
     Raises
     ------
@@ -127,7 +96,7 @@ def validate_run(
     inputs = _inputs(request, cohort)
     done = run.get("stages", {}).get(stage)
     if done is not None and done["inputs"] == inputs and not request.overwrite:
-        return _result(request.run, stage, done, run, reused=True)
+        return finished_stage(request.run, stage, done, run, TABLES, reused=True)
     if done is not None and done["inputs"]["data"] != inputs["data"]:
         say(f"the rows of {done['inputs']['data']['file']} in the tables will be replaced")
     _announce(request, fit, cohort, say)
@@ -140,7 +109,7 @@ def validate_run(
     }
     outdated = [name for name in _made_by(stage) if name not in tables]
     runs.add_stage(request.run, stage, record, tables, outdated=outdated)
-    return _result(request.run, stage, record, run, reused=False)
+    return finished_stage(request.run, stage, record, run, TABLES)
 
 
 def _judged(
@@ -188,18 +157,6 @@ def _made_by(stage: str) -> tuple[str, ...]:
     return ("updating", "performance_difference", "net_benefit_difference")
 
 
-def _result(
-    folder: Path, stage: str, record: Mapping[str, Any], run: Mapping[str, Any], *, reused: bool
-) -> ValidateResult:
-    """Read the tables back: what is printed is what stands in the folder."""
-    from bayes_cmvt.runs import load_table
-
-    found = {name: load_table(folder, name) for name in TABLES}
-    tables = {name: table for name, table in found.items() if table is not None}
-    problems = tuple(run["diagnostics"]["problems"])
-    return ValidateResult(folder, stage, record, tables, problems, reused)
-
-
 def _check_request(request: ValidateRequest) -> None:
     from bayes_cmvt.evaluation import check_evaluation
 
@@ -225,56 +182,6 @@ def _cohort(request: ValidateRequest, fit: xr.DataTree) -> Cohort:
             "to judge the model on its own patients"
         )
         raise OptionError(msg)
-    return cohort
-
-
-def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
-    """Put the patients of a run together again from its folder.
-
-    Raises
-    ------
-    RunError
-        The folder holds no rows, or damaged ones.
-    """
-    from bayes_cmvt.posterior import design_of
-    from bayes_cmvt.runs import COHORT, load_rows
-
-    rows = load_rows(folder)
-    # the text in the fit is the study as it was read; its file is known by its hash
-    study = replace(design_of(fit).study, sha256=fit.attrs["study_sha256"])
-    if set(rows) != {"(set)", "(outcome)", *(one.name for one in study.predictors)}:
-        msg = f"{folder / COHORT} does not belong to this run: other columns; sample again"
-        raise RunError(msg)
-    return Cohort(
-        study=study,
-        predictors=rows.drop(columns=["(set)", "(outcome)"]),
-        outcome=rows["(outcome)"].to_numpy(),
-        sets=rows["(set)"].to_numpy().astype(str),
-        flow=tuple((str(step), int(count)) for step, count in json.loads(fit.attrs["flow"])),
-        notes=(),
-        source=fit.attrs["data_source"],
-        sha256=fit.attrs["data_sha256"],
-    )
-
-
-def learnt_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
-    """The patients of a run, who must be those that its posterior has learnt from.
-
-    Raises
-    ------
-    RunError
-        The folder holds no rows, damaged ones, or those of other patients.
-    """
-    from bayes_cmvt.posterior import learnt_from
-    from bayes_cmvt.runs import COHORT
-
-    cohort = run_cohort(folder, fit)
-    if not learnt_from(fit, cohort):
-        msg = (
-            f"{folder / COHORT} holds other patients than the posterior has learnt from; sample "
-            "again"
-        )
-        raise RunError(msg)
     return cohort
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from bayes_cmvt.cohort import Cohort, flow_table, load_cohort, load_new_patients
 from bayes_cmvt.design import Design, extreme_leverage, learn_design, one_sided_levels
 from bayes_cmvt.errors import OptionError, nearest, quoted
 from bayes_cmvt.intervals import tails
+from bayes_cmvt.stages import LONG_RUN, Say
 from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
 from bayes_cmvt.table_one import table_one
 
@@ -41,9 +42,6 @@ SHORTER = {
 }
 SIMULATIONS = ("sbc", "coverage", "selection")
 ENGINES_WITHIN = 5.0  # Monte Carlo errors: what differs by more is no chance
-LONG_RUN = 60.0  # seconds: longer runs announce their expected time
-
-type Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

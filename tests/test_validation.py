@@ -15,7 +15,7 @@ import bayes_cmvt as bc
 from bayes_cmvt import cli
 from bayes_cmvt.glossary import COLUMNS
 from bayes_cmvt.runs import load_run
-from bayes_cmvt.validation import run_cohort
+from bayes_cmvt.stages import run_cohort
 
 STUDY = """
 schema = 1

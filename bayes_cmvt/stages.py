@@ -1,0 +1,140 @@
+"""What the commands that build on a run share: its patients, and what a finished stage gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_cmvt.cohort import Cohort
+from bayes_cmvt.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+LONG_RUN = 60.0  # seconds: longer runs announce their expected time
+JUDGED = (
+    "performance",
+    "net_benefit",
+    "calibration",
+    "roc",
+    "risk_groups",
+    "calibration_tests",
+)
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class StageResult:
+    """What a command has added to a run.
+
+    Attributes
+    ----------
+    folder : Path
+    stage : str
+        Key under ``stages`` of ``run.json``.
+    record : mapping
+        What was asked of which inputs, and what is to be told besides the tables.
+    tables : mapping of str to DataFrame
+        As they stand in the run folder.
+    problems : tuple of str
+        Why the draws of the run are not to be trusted; empty where they are.
+    reused : bool
+        Whether the tables were there already, made from the same inputs.
+    """
+
+    folder: Path
+    stage: str
+    record: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    problems: tuple[str, ...]
+    reused: bool
+
+
+def finished_stage(
+    folder: Path,
+    stage: str,
+    record: Mapping[str, Any],
+    run: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    reused: bool = False,
+) -> StageResult:
+    """Read the tables back: what is printed is what stands in the folder.
+
+    Parameters
+    ----------
+    folder : Path
+    stage : str
+    record : mapping
+        Of the stage.
+    run : mapping
+        Content of ``run.json``.
+    names : sequence of str
+        Tables of the stage; those that are not there are left out.
+    reused : bool
+
+    Returns
+    -------
+    StageResult
+    """
+    from bayes_cmvt.runs import load_table
+
+    found = {name: load_table(folder, name) for name in names}
+    tables = {name: table for name, table in found.items() if table is not None}
+    problems = tuple(run["diagnostics"]["problems"])
+    return StageResult(folder, stage, record, tables, problems, reused)
+
+
+def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
+    """Put the patients of a run together again from its folder.
+
+    Raises
+    ------
+    RunError
+        The folder holds no rows, or damaged ones.
+    """
+    from bayes_cmvt.posterior import design_of
+    from bayes_cmvt.runs import COHORT, load_rows
+
+    rows = load_rows(folder)
+    # the text in the fit is the study as it was read; its file is known by its hash
+    study = replace(design_of(fit).study, sha256=fit.attrs["study_sha256"])
+    if set(rows) != {"(set)", "(outcome)", *(one.name for one in study.predictors)}:
+        msg = f"{folder / COHORT} does not belong to this run: other columns; sample again"
+        raise RunError(msg)
+    return Cohort(
+        study=study,
+        predictors=rows.drop(columns=["(set)", "(outcome)"]),
+        outcome=rows["(outcome)"].to_numpy(),
+        sets=rows["(set)"].to_numpy().astype(str),
+        flow=tuple((str(step), int(count)) for step, count in json.loads(fit.attrs["flow"])),
+        notes=(),
+        source=fit.attrs["data_source"],
+        sha256=fit.attrs["data_sha256"],
+    )
+
+
+def learnt_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
+    """The patients of a run, who must be those that its posterior has learnt from.
+
+    Raises
+    ------
+    RunError
+        The folder holds no rows, damaged ones, or those of other patients.
+    """
+    from bayes_cmvt.posterior import learnt_from
+    from bayes_cmvt.runs import COHORT
+
+    cohort = run_cohort(folder, fit)
+    if not learnt_from(fit, cohort):
+        msg = (
+            f"{folder / COHORT} holds other patients than the posterior has learnt from; sample "
+            "again"
+        )
+        raise RunError(msg)
+    return cohort
