@@ -22,6 +22,7 @@ from bayes_cmvt.repetitions import (
     LASSO_RULES,
     REFERENCE_DRAWS,
     JudgedSizes,
+    Positions,
     Reference,
     Repeated,
 )
@@ -40,6 +41,7 @@ MEANING = {
     "risk": "of patients left out, by the submodel of each size",
     "reference_risk": "of patients left out, by the full posterior",
     "fold": "with which the patient was left out",
+    "size_inside": "size that the patients of the other folds suggest",
     "pareto_k": "of the importance weights that leave the patient out",
     "good_k": "largest k-hat that the number of draws supports",
 }
@@ -50,8 +52,8 @@ def projected_fit(
     path: SearchPath,
     judged: JudgedSizes,
     repeated: Sequence[Repeated],
-    size: int | None,
-    suggested: int,
+    sizes: tuple[int, int],
+    inside: Positions | None,
 ) -> xr.DataTree:
     """Project the posterior onto the chosen submodel, and put everything together.
 
@@ -61,20 +63,21 @@ def projected_fit(
     path : SearchPath
     judged : JudgedSizes
     repeated : sequence of Repeated
-    size : int, optional
-        That was asked for; default: the suggested one.
-    suggested : int
+    sizes : (int, int)
+        The chosen and the suggested one.
+    inside : ndarray of int, shape (repeat, patient), optional
+        Size that the other folds suggest for each patient's; None where the size was asked for.
 
     Returns
     -------
     DataTree
     """
     fit, cohort = reference.fit, reference.cohort
-    terms, chosen = design_of(fit).terms, suggested if size is None else size
+    terms, (chosen, suggested) = design_of(fit).terms, sizes
     groups = {
         "posterior": _projected_group(reference, path, chosen),
         "search": _search_group(path, cohort.study),
-        "cross_validation": _judged_group(judged),
+        "cross_validation": _judged_group(judged, inside),
         **_repeated_groups(repeated),
         "observed_data": {"outcome": ("patient", reference.rows.outcome)},
         "constant_data": {
@@ -86,7 +89,7 @@ def projected_fit(
         "engine": ENGINE,
         "size": chosen,
         "suggested": suggested,
-        "by_suggestion": size is None,
+        "by_suggestion": inside is not None,
         "forced": [cohort.study.predictors[one].name for one in reference.plan.first],
         "selection": asdict(reference.settings),
         "reference": settings_of(fit),
@@ -135,13 +138,15 @@ def _search_group(path: SearchPath, study: Study) -> dict[str, Any]:
     }
 
 
-def _judged_group(judged: JudgedSizes) -> dict[str, Any]:
+def _judged_group(judged: JudgedSizes, inside: Positions | None) -> dict[str, Any]:
     group = {
         "risk": (("repeat", "size", "patient"), judged.risk),
         "reference_risk": (("repeat", "patient"), judged.reference),
         "fold": (("repeat", "patient"), judged.fold),
         "order": (("left_out", "step"), judged.order),
     }
+    if inside is not None:
+        group["size_inside"] = (("repeat", "patient"), inside)
     if judged.pareto_k is not None:
         group["pareto_k"] = (("patient",), judged.pareto_k)
         group["good_k"] = ((), np.asarray(judged.good_k))
@@ -161,7 +166,7 @@ def _repeated_groups(repeated: Sequence[Repeated]) -> dict[str, dict[str, Any]]:
             kept = [one.kept[rule] for one in members if rule in one.kept]
             if kept:
                 # repetitions that failed are missing from the rule's own dimension
-                group[rule] = ((f"{rule}_repetition", "predictor"), np.stack(kept))
+                group[rule] = ((f"{rule}_repetition", "coefficient"), np.stack(kept))
         if group:
             groups[f"again_{source}"] = group
     return groups

@@ -228,7 +228,7 @@ def follow_order(
     Returns
     -------
     SearchPath
-        ``candidates`` holds the predictor that enters alone.
+        ``candidates`` as if each of those that are not in had entered.
 
     Raises
     ------
@@ -246,7 +246,8 @@ def follow_order(
         clusters,
         prices,
         len(given),
-        lambda entered: [given[len(entered)]],
+        lambda entered: [one for one in range(len(members)) if one not in entered],
+        given,
     )
 
 
@@ -432,8 +433,9 @@ def _walk(
     prices: Floats,
     steps: int,
     allowed: Callable[[list[int]], list[int]],
+    given: Sequence[int] | None = None,
 ) -> SearchPath:
-    """Let predictors enter, at each step the best of those allowed after those entered."""
+    """Let predictors enter, at each step the best of those allowed, or the one that is given."""
     (targets, weights), standing = clusters, np.ascontiguousarray(matrix.T)
     entropy = _entropy(targets)
     rows = _with_ones(matrix[:, :0])
@@ -449,7 +451,7 @@ def _walk(
             fits[one] = (grown, *_fit_targets(grown, targets, start, TO_COMPARE))
             candidates[step, one] = weights @ (entropy - fits[one][2])
         gain = (divergence[-1] - candidates[step, asked]) / prices[asked]
-        chosen = asked[int(np.argmax(gain))]
+        chosen = asked[int(np.argmax(gain))] if given is None else given[step]
         rows, fitted, _ = fits[chosen]
         order.append(chosen)
         divergence.append(float(candidates[step, chosen]))

@@ -39,7 +39,13 @@ from bayes_cmvt.priors import CoefficientPrior, shrinkage
 from bayes_cmvt.progress import Report
 from bayes_cmvt.projection import SearchPath
 from bayes_cmvt.refits import Development, RefitLength, counted_refits, refit_draws
-from bayes_cmvt.selection_rules import DEFAULT_ROPE, HORSESHOE, kept_by_rules
+from bayes_cmvt.selection_rules import (
+    DEFAULT_ROPE,
+    HORSESHOE,
+    Practice,
+    kept_by_rules,
+    practice_of,
+)
 from bayes_cmvt.submodels import (
     ReferenceDraws,
     SearchPlan,
@@ -186,8 +192,8 @@ class Repeated:
     source : str
     order : ndarray of int, shape (step,), or None
         None where nothing was searched: folds of the LASSO dealt again, patients of one outcome.
-    kept : mapping of str to ndarray of bool, shape (predictor,)
-        By rule; a predictor is kept where one of its columns is.
+    kept : mapping of str to ndarray of bool, shape (coefficient,)
+        Columns, by rule.
     risk : ndarray, shape (1 + step, patient asked for), or None
     reference : ndarray, shape (patient asked for,), or None
     """
@@ -351,17 +357,21 @@ class Reference:
         )
 
     def kept(self, sampled: Draws, prior: CoefficientPrior) -> dict[str, Flags]:
-        """Which predictors the rules on single coefficients keep."""
-        contrast = self.fit["constant_data"]["contrast"].to_numpy() / design_of(self.fit).sd
+        """Which columns the rules on single coefficients keep."""
         kappa = None
         if prior.family == HORSESHOE:
             kappa = shrinkage(prior, scale_variance(sampled, prior)).mean(axis=(0, 1))
-        beta = sampled.beta.reshape(-1, len(contrast))
-        found = kept_by_rules(beta, kappa, contrast, self.settings.rope, self.settings.interval)
-        return {rule: self.of_predictors(flags) for rule, flags in found.items()}
+            kappa[~prior.shrunk] = np.nan
+        beta = sampled.beta.reshape(-1, len(prior.shrunk))
+        return kept_by_rules(beta, kappa, self.practice, self.settings.interval)
+
+    @cached_property
+    def practice(self) -> Practice:
+        """What counts as an effect of practical size, and how likely that was before the data."""
+        return practice_of(self.fit, self.settings.rope)
 
     def kept_by_lasso(self, learnt: Positions, dealing: np.random.SeedSequence) -> dict[str, Flags]:
-        """Which predictors LASSO, and the whole frequentist workflow, keep; none where it fails."""
+        """Which columns LASSO, and the whole frequentist workflow, keep; none where it fails."""
         patients = self.patients
         part = Patients(patients.columns[learnt], patients.outcome[learnt], patients.groups)
         found = run_pipeline(part, self.cohort.study.baseline, copied(dealing))
@@ -370,8 +380,8 @@ class Reference:
         assert found.refit is not None
         assert found.final is not None
         return {
-            "lasso": self.of_predictors(found.refit.members),
-            "lasso_final": self.of_predictors(found.final.members),
+            "lasso": found.refit.members,
+            "lasso_final": found.final.members,
         }
 
     def dealt_again(self, *, cores: int | None = None) -> list[Repeated]:
@@ -387,12 +397,6 @@ class Reference:
             return Repeated("folds", None, kept)
 
         return counted_refits(deal, seeds, cores=cores)
-
-    def of_predictors(self, columns: Flags) -> Flags:
-        """Predictors of which a column is kept."""
-        kept = np.zeros(len(self.cohort.study.predictors), dtype=bool)
-        kept[self.plan.groups[columns]] = True
-        return kept
 
     def judged_by_weights(
         self, path: SearchPath, cores: int | None, report: Report | None

@@ -32,6 +32,7 @@ from bayes_cmvt.repetitions import (
     SEARCH_DRAWS,
     Floats,
     JudgedSizes,
+    Positions,
     Reference,
     SelectionSettings,
     reference_draws,
@@ -102,15 +103,17 @@ def select(
     reference = Reference(fit, cohort, development_rows(fit, cohort), plan, settings)
     path = search_submodels(reference.draws, reference.rows.matrix, plan, reference.clustering)
     judged, without_folds = reference.judged(path, cores=cores, report=report)
-    suggested = suggest_size(*elpd_differences(judged, reference.rows.outcome))
+    outcome, least = reference.rows.outcome, len(plan.first)
+    suggested = suggest_size(*elpd_differences(judged, outcome), least)
     chosen = suggested if size is None else size
+    inside = chosen_inside(judged, outcome, least) if size is None else None
     repeated = [
         reference.everybody(path),
         *without_folds,
         *reference.repeated(chosen, cores=cores, report=report),
         *reference.dealt_again(cores=cores),
     ]
-    return projected_fit(reference, path, judged, repeated, size, suggested)
+    return projected_fit(reference, path, judged, repeated, (chosen, suggested), inside)
 
 
 def check_selection(settings: SelectionSettings) -> None:
@@ -219,11 +222,12 @@ def elpd_differences(judged: JudgedSizes, outcome: NDArray[np.int8]) -> tuple[Fl
     return difference.sum(axis=-1), se
 
 
-def suggest_size(difference: Floats, se: Floats) -> int:
-    """Smallest size that predicts as well as the reference, as far as the patients can tell.
+def suggest_size(difference: Floats, se: Floats, least: int = 0) -> int:
+    """Smallest size whose loss of elpd cannot be told from none.
 
-    Its elpd falls short of the reference's by less than one standard error of the difference, or by
-    less than 4, which counts as none (Sivula et al. 2020, arXiv:2008.10296).
+    Its elpd falls short of the reference's by at most one standard error of the difference, or by
+    less than 4, below which the standard error itself is not reliable (Sivula et al. 2020,
+    arXiv:2008.10296). That is no evidence of no loss.
 
     Parameters
     ----------
@@ -231,6 +235,8 @@ def suggest_size(difference: Floats, se: Floats) -> int:
         Elpd of the submodel of each size, less that of the reference.
     se : ndarray, shape (1 + step,)
         Standard errors of the differences.
+    least : int
+        Predictors that are forced in: no smaller size is suggested.
 
     Returns
     -------
@@ -242,8 +248,42 @@ def suggest_size(difference: Floats, se: Floats) -> int:
     >>> suggest_size(np.array([-30.0, -12.0, -5.0, -1.0]), np.array([6.0, 4.0, 6.0, 2.0]))
     2
     """
-    close = (difference >= -se) | (difference > -WITHIN_NOISE)
+    close = within_noise(difference, se)
+    close[:least] = False
     return int(np.argmax(close)) if close.any() else len(close) - 1
+
+
+def within_noise(difference: Floats, se: Floats) -> NDArray[np.bool_]:
+    """Which differences in elpd are no larger than one standard error, or less than 4."""
+    return np.asarray((difference >= -se) | (difference > -WITHIN_NOISE))
+
+
+def chosen_inside(judged: JudgedSizes, outcome: NDArray[np.int8], least: int) -> Positions:
+    """Size that each patient's fold would have, chosen by the patients of the other folds.
+
+    The size that all patients suggest is judged by the patients who suggested it, which flatters
+    it. Here a fold has no say in the size by which it is judged (its patients still helped to fit
+    the models that predict the others).
+
+    Parameters
+    ----------
+    judged : JudgedSizes
+    outcome : ndarray of {0, 1}, shape (patient,)
+    least : int
+
+    Returns
+    -------
+    ndarray of int, shape (repeat, patient)
+    """
+    of_size, of_reference = judged.log_densities(outcome)
+    difference = of_size - of_reference
+    sizes = np.empty(judged.fold.shape, dtype=np.int64)
+    for chosen, fold in zip(sizes, judged.fold, strict=True):
+        for number in np.unique(fold):
+            others = difference[:, fold != number]
+            se = np.sqrt(others.shape[1] * others.var(axis=1, ddof=1))
+            chosen[fold == number] = suggest_size(others.sum(axis=1), se, least)
+    return sizes
 
 
 def projection_refitter(
@@ -286,13 +326,32 @@ def projection_refitter(
     return refitted
 
 
+def size_risks(risk: Floats, size: int | Positions) -> Floats:
+    """Risks by the submodel of one size, or of a size for each patient.
+
+    Parameters
+    ----------
+    risk : ndarray, shape (repeat, 1 + step, patient)
+    size : int or ndarray of int, shape (repeat, patient)
+
+    Returns
+    -------
+    ndarray, shape (repeat, patient)
+    """
+    wanted = np.broadcast_to(np.asarray(size), (len(risk), risk.shape[-1]))
+    return np.asarray(np.take_along_axis(risk, wanted[:, np.newaxis], axis=1)[:, 0])
+
+
 def known_refits(selection: xr.DataTree) -> Refitter:
     """The refits of a selection's own cross-validation, so that they are not made again.
 
-    Good for partitions of the same folds, repeats and seed alone.
+    Good for partitions of the same folds, repeats and seed alone. Where the size was suggested,
+    each fold is predicted by the size that the other folds suggest.
     """
     group, size = selection["cross_validation"], int(settings_of(selection)["size"])
-    risk: Floats = np.asarray(group["risk"].to_numpy())[:, size]
+    risk = size_risks(group["risk"].to_numpy(), size)
+    if "size_inside" in group.data_vars:
+        risk = size_risks(group["risk"].to_numpy(), group["size_inside"].to_numpy())
     fold = group["fold"].to_numpy()
 
     def refitted(partitions: Sequence[Partition]) -> list[Floats]:

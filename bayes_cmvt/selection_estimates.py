@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt import metrics
+from bayes_cmvt.baseline import column_groups
 from bayes_cmvt.cohort import DEVELOPMENT
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.estimates import INTERCEPT, coefficients
@@ -21,7 +23,7 @@ from bayes_cmvt.posterior import design_of, settings_of
 from bayes_cmvt.projected_fit import is_projection
 from bayes_cmvt.repetitions import LASSO_RULES, JudgedSizes
 from bayes_cmvt.scoring import Risks, auc_within_folds
-from bayes_cmvt.selection import elpd_differences, suggest_size
+from bayes_cmvt.selection import elpd_differences, size_risks, suggest_size
 from bayes_cmvt.selection_rules import RULES
 
 PATIENT_REPLICATES = 1_000
@@ -68,11 +70,11 @@ def selection_table(selection: xr.DataTree) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``size, term, label, elpd, elpd_diff, elpd_diff_se, auc, auc_diff, auc_diff_se,
-        net_benefit, net_benefit_diff, net_benefit_diff_se, threshold, divergence, cost,
-        share_of_folds, suggested, chosen``; one row for each size, the intercept alone first.
-        Differences are the submodel's less the reference's; the AUC compares patients of one fold
-        and is empty where patients were left out one by one.
+        ``size, term, label, elpd, elpd_diff, elpd_diff_se, elpd_diff_sd, auc, auc_diff,
+        auc_diff_se, net_benefit, net_benefit_diff, net_benefit_diff_se, threshold, divergence,
+        cost, share_of_folds, suggested, chosen``; one row for each size, the intercept alone first.
+        Differences are the submodel's less the reference's; the AUC compares patients of one fold.
+        AUC and net benefit are empty where patients were left out one by one.
 
     Raises
     ------
@@ -96,6 +98,7 @@ def selection_table(selection: xr.DataTree) -> pd.DataFrame:
             "elpd": of_size.sum(axis=-1),
             "elpd_diff": difference,
             "elpd_diff_se": se,
+            "elpd_diff_sd": _over_repeats(judged, outcome),
             **_paired_metrics(judged, outcome, _threshold(selection), settings["seed"]),
             "divergence": search["divergence"].to_numpy(),
             "cost": search["cost"].to_numpy(),
@@ -107,6 +110,38 @@ def selection_table(selection: xr.DataTree) -> pd.DataFrame:
             "chosen": sizes == settings["size"],
         }
     )
+
+
+def _over_repeats(judged: JudgedSizes, outcome: NDArray[np.int8]) -> Floats:
+    """SD of the difference in elpd over repeats of the folds, shape (1 + step,); NaN for one."""
+    if len(judged.risk) < 2:
+        return np.full(judged.risk.shape[1], np.nan)
+    totals = []
+    for repeat in range(len(judged.risk)):
+        totals.append(elpd_differences(_one_repeat(judged, repeat), outcome)[0])
+    return np.asarray(np.std(totals, axis=0, ddof=1))
+
+
+def _one_repeat(judged: JudgedSizes, repeat: int) -> JudgedSizes:
+    part = slice(repeat, repeat + 1)
+    return replace(judged, risk=judged.risk[part], reference=judged.reference[part])
+
+
+def honest_difference(selection: xr.DataTree) -> tuple[float, float] | None:
+    """Elpd less the reference's, and its SE, where every fold's size is chosen by the other folds.
+
+    Returns
+    -------
+    (float, float) or None
+        None where the size was asked for.
+    """
+    group = selection["cross_validation"]
+    if "size_inside" not in group.data_vars:
+        return None
+    judged, outcome = judged_sizes(selection), selection["observed_data"]["outcome"].to_numpy()
+    risk = size_risks(judged.risk, group["size_inside"].to_numpy())
+    difference, se = elpd_differences(replace(judged, risk=risk[:, np.newaxis]), outcome)
+    return float(difference[0]), float(se[0])
 
 
 def _threshold(selection: xr.DataTree) -> float:
@@ -133,7 +168,9 @@ def _paired_metrics(
         ]
     )
     area = np.full(benefit.shape, np.nan)
-    if fold is not None:
+    if fold is None:  # risks left out one by one rank patients backwards where the signal is weak
+        benefit = area
+    else:
         area = np.stack([auc_within_folds(one, weights) for one in scored])
     columns: dict[str, Any] = {}
     for name, values in (("auc", area), ("net_benefit", benefit)):
@@ -182,16 +219,19 @@ def selected_sets(selection: xr.DataTree, source: str) -> dict[str, Flags]:
         By procedure; repetitions in which a procedure failed are left out.
     """
     group, size = selection[f"again_{source}"], int(settings_of(selection)["size"])
+    groups = column_groups(design_of(selection))
+    width = selection["search"].sizes["predictor"]
     found: dict[str, Flags] = {}
     if source == "folds":
         if settings_of(selection)["by_suggestion"]:
             found["projection"] = _suggested_again(selection)
     elif "order" in group.data_vars:
-        width = selection["search"].sizes["predictor"]
         found["projection"] = _flags(group["order"].to_numpy()[:, :size], width)
     for rule in (*RULES, *LASSO_RULES):
         if rule in group.data_vars:
-            found[rule] = np.asarray(group[rule].to_numpy(), dtype=bool)
+            columns = np.asarray(group[rule].to_numpy(), dtype=bool)
+            kept = [columns[:, groups == one].any(axis=1) for one in range(width)]
+            found[rule] = np.stack(kept, axis=1)
     return found
 
 
@@ -208,9 +248,9 @@ def _suggested_again(selection: xr.DataTree) -> Flags:
     order = selection["search"]["order"].to_numpy()
     orders = []
     for repeat in range(len(judged.risk)):
-        part = slice(repeat, repeat + 1)
-        once = JudgedSizes(judged.risk[part], judged.reference[part], judged.fold, judged.order)
-        orders.append(order[: suggest_size(*elpd_differences(once, outcome))])
+        once = _one_repeat(judged, repeat)
+        least = len(settings_of(selection)["forced"])
+        orders.append(order[: suggest_size(*elpd_differences(once, outcome), least)])
     chosen = np.zeros((len(orders), selection["search"].sizes["predictor"]), dtype=bool)
     for flags, one in zip(chosen, orders, strict=True):
         flags[one] = True
@@ -402,9 +442,13 @@ def failed_weights(selection: xr.DataTree) -> int:
 
 def selected_columns(selection: xr.DataTree) -> dict[str, Flags]:
     """Columns that each procedure keeps with all patients, shape (coefficient,)."""
-    widths = [len(one.terms) for one in design_of(selection).study.predictors]
-    found = selected_sets(selection, "everybody")
-    return {name: np.repeat(sets[0], widths) for name, sets in _in_order(found)}
+    groups, group = column_groups(design_of(selection)), selection["again_everybody"]
+    chosen = selected_sets(selection, "everybody")["projection"][0]
+    found = {"projection": chosen[groups]}
+    for rule in (*RULES, *LASSO_RULES):
+        if rule in group.data_vars:
+            found[rule] = np.asarray(group[rule].to_numpy()[0], dtype=bool)
+    return found
 
 
 def selected_terms(selection: xr.DataTree) -> list[str]:

@@ -1,13 +1,15 @@
 """Which columns a shrinkage posterior would keep: rules on single coefficients, and their errors.
 
-Three rules decide column by column: little shrinkage, an effect that is more likely than not of
-practical size, an interval that excludes 0. Each is judged by the posterior itself: how many of the
-kept are expected to have the wrong sign, or no effect of practical size.
+Three rules decide column by column: little shrinkage; an effect that is more likely than not of
+practical size, and more likely than before the data; an interval that excludes 0. Each is judged by
+the posterior itself: how many of the kept are expected to have the wrong sign, or no effect of
+practical size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -66,8 +68,34 @@ def beyond_rope(beta: Floats, contrast: Floats, rope: float) -> Floats:
     return np.asarray((np.abs(beta * contrast) > np.log(rope)).mean(axis=0))
 
 
+@dataclass(frozen=True, eq=False)
+class Practice:
+    """What counts as an effect of practical size.
+
+    Attributes
+    ----------
+    rope : float, above 1
+        Odds ratios between its inverse and itself do not.
+    contrast : ndarray, shape (coefficient,)
+        On which odds ratios are judged, in SD.
+    before : ndarray, shape (coefficient,)
+        Prior probability of an effect of practical size.
+    """
+
+    rope: float
+    contrast: Floats
+    before: Floats
+
+
+def practice_of(fit: xr.DataTree, rope: float) -> Practice:
+    """What counts as an effect of practical size in a fit, on its clinical contrasts."""
+    contrast = fit["constant_data"]["contrast"].to_numpy() / design_of(fit).sd
+    drawn = fit["prior"]["beta"].to_numpy().reshape(-1, len(contrast))
+    return Practice(rope, contrast, beyond_rope(drawn, contrast, rope))
+
+
 def kept_by_rules(
-    beta: Floats, shrinkage: Floats | None, contrast: Floats, rope: float, ci_prob: float
+    beta: Floats, shrinkage: Floats | None, practice: Practice, ci_prob: float
 ) -> dict[str, Flags]:
     """Which columns each rule keeps, by rule, shape (coefficient,).
 
@@ -75,17 +103,16 @@ def kept_by_rules(
     ----------
     beta : ndarray, shape (draw, coefficient)
     shrinkage : ndarray, shape (coefficient,), optional
-        Posterior means of κ; without them there is no rule on them.
-    contrast : ndarray, shape (coefficient,)
-        In SD.
-    rope : float
+        Posterior means of κ, NaN for what is not shrunk; without them there is no rule on them.
+    practice : Practice
     ci_prob : float
         Of the interval that excludes 0 or not.
     """
     lower, _, upper = equal_tailed(beta, ci_prob)
     kept = {} if shrinkage is None else {"kappa": shrinkage < 0.5}
+    after = beyond_rope(beta, practice.contrast, practice.rope)
     return kept | {
-        "rope": beyond_rope(beta, contrast, rope) > 0.5,
+        "rope": (after > 0.5) & (after > practice.before),
         "interval": (lower > 0) | (upper < 0),
     }
 
@@ -106,8 +133,10 @@ def horseshoe_rules(
     Returns
     -------
     DataFrame
-        ``term, label, contrast, rope, shrinkage, prob_positive, prob_wrong_sign, prob_beyond_rope,
-        kappa, rope_rule, interval_rule, interval``; without a horseshoe ``kappa`` is empty.
+        ``term, label, contrast, rope, shrinkage, prob_positive, prob_wrong_sign,
+        prior_beyond_rope, prob_beyond_rope, kappa, rope_rule, interval_rule, interval``; ``kappa``
+        is empty without a horseshoe and for terms that are not shrunk. With half of the columns
+        expected, the default, one half is also the prior mean of the shrinkage.
 
     Raises
     ------
@@ -119,23 +148,27 @@ def horseshoe_rules(
     tails(ci_prob)
     design = design_of(fit)
     beta = fit["posterior"]["beta"].to_numpy().reshape(-1, len(design.terms))
-    contrast = fit["constant_data"]["contrast"].to_numpy()
-    in_sd = contrast / design.sd
-    kappa = shrinkage_draws(fit).mean(axis=(0, 1))
-    has_horseshoe = prior_of(fit).family == HORSESHOE
-    kept = kept_by_rules(beta, kappa if has_horseshoe else None, in_sd, rope, ci_prob)
+    practice, prior = practice_of(fit, rope), prior_of(fit)
+    shrunk = shrinkage_draws(fit).mean(axis=(0, 1))
+    kappa = None
+    if prior.family == HORSESHOE:
+        kappa = np.where(prior.shrunk, shrunk, np.nan)
+    kept = kept_by_rules(beta, kappa, practice, ci_prob)
+    nothing = np.full(len(shrunk), np.nan)
+    by_kappa = nothing if kappa is None else np.where(prior.shrunk, kept["kappa"], nothing)
     positive = (beta > 0).mean(axis=0)
     return pd.DataFrame(
         {
             "term": design.terms,
             "label": term_labels(design.study),
-            "contrast": contrast,
+            "contrast": fit["constant_data"]["contrast"].to_numpy(),
             "rope": rope,
-            "shrinkage": kappa,
+            "shrinkage": shrunk,
             "prob_positive": positive,
             "prob_wrong_sign": np.minimum(positive, 1 - positive),
-            "prob_beyond_rope": beyond_rope(beta, in_sd, rope),
-            "kappa": kept.get("kappa", np.full(len(kappa), np.nan)),
+            "prior_beyond_rope": practice.before,
+            "prob_beyond_rope": beyond_rope(beta, practice.contrast, rope),
+            "kappa": by_kappa,
             "rope_rule": kept["rope"],
             "interval_rule": kept["interval"],
             "interval": ci_prob,
@@ -148,7 +181,8 @@ def expected_errors(rules: pd.DataFrame, kept: Mapping[str, Flags]) -> pd.DataFr
 
     The sum over them of the probability of the less likely sign, the local false sign rate
     (Stephens 2017, doi:10.1093/biostatistics/kxw041), and of the probability of no effect of
-    practical size.
+    practical size. Of all of them it is the coefficient in the full posterior that is asked; in a
+    submodel a coefficient also stands for what was left out.
 
     Parameters
     ----------

@@ -226,7 +226,7 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
     from bayes_cmvt.intervals import equal_tailed
     from bayes_cmvt.posterior import settings_of
     from bayes_cmvt.prediction import predict
-    from bayes_cmvt.selection_estimates import failed_weights
+    from bayes_cmvt.selection_estimates import failed_weights, honest_difference
 
     members = cohort.development
     whole, small = (predict(one, cohort)[members] for one in (fit, selection))
@@ -235,7 +235,7 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
         name: float((table["upper"] - table["lower"]).median())
         for name, table in (("reference", whole), ("submodel", small))
     }
-    settings = settings_of(selection)
+    settings, honest = settings_of(selection), honest_difference(selection)
     told: dict[str, Any] = {
         "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
         "development": {
@@ -250,6 +250,7 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
         "risk_gap": {"mean": float(gap.mean()), "largest": float(gap.max())},
         "median_width": width,
         "bad_k": failed_weights(selection),
+        "size_inside": None if honest is None else {"elpd_diff": honest[0], "se": honest[1]},
         "m_eff": None,
     }
     if "m_eff" in fit["posterior"].data_vars:

@@ -18,6 +18,7 @@ WIDTH = 104
 LABEL, PROCEDURE, FREQUENCY = 36, 24, 12
 MORE_SIZES, LEAST_SIZES = 3, 8  # sizes shown beyond the chosen one; sizes shown at least
 LISTED_AT_MOST = 10
+WITHIN_NOISE = 4.0  # elpd: differences below it count as none
 OFTEN = 0.3  # selection frequency from which a predictor outside the set is named
 SHORT = {
     "projection": "projection",
@@ -128,7 +129,7 @@ def _search_lines(record: dict[str, Any]) -> list[str]:
             "figures are not to be relied on; use --validation kfold"
         )
     if not settings["search_inside"]:
-        lines.append("Without the search inside the figures below flatter every size but the last.")
+        lines.append("Searched once with everybody: figures of all sizes but the largest flatter.")
     return lines
 
 
@@ -143,29 +144,42 @@ def _size_lines(record: dict[str, Any]) -> list[str]:
     lines += [_size_line(row) for row in rows if row["size"] <= last]
     if last < rows[-1]["size"]:
         lines.append(f"{rows[-1]['size'] - last} more sizes: tables/selection.csv")
-    threshold = rows[0]["threshold"]
-    lines += wrap(
+    told = (
         "elpd: log score of patients left out, in sum, less that of the full posterior (standard "
-        f"error). net benefit at {threshold:.2g}. folds: share of the folds, each searched anew, "
-        "in which the predictor is in by that size.",
-        WIDTH,
+        f"error). net benefit at {rows[0]['threshold']:.2g}. "
     )
-    return lines
+    if record["settings"]["validation"] == "loo":
+        told += "AUC and net benefit of patients left out one by one are biased and not shown. "
+    if record["settings"]["search_inside"]:
+        told += "folds: share of the searches without a fold that have the predictor by that size. "
+    return lines + wrap(told + _dealing(record), WIDTH)
+
+
+def _dealing(record: dict[str, Any]) -> str:
+    """How far the dealing of the folds alone moves the difference at the chosen size."""
+    if record["settings"]["validation"] == "loo":
+        return ""
+    spread = record["selection"][record["size"]]["elpd_diff_sd"]
+    if spread is None:
+        return "Another dealing of the folds may move a difference by a few units (--repeats 5)."
+    return f"Another dealing of the folds moves the chosen difference by {spread:.1f} (SD)."
 
 
 def _size_line(row: dict[str, Any]) -> str:
     marks = {(True, True): " <- suggested, chosen", (True, False): " <- suggested"}
     mark = marks.get((row["suggested"], row["chosen"]), " <- chosen" if row["chosen"] else "")
     loss = f"{_signed(row['elpd_diff'], 1)} ({row['elpd_diff_se']:.1f})"
-    area, gap = "-", "-"
+    area, gap, benefit = "-", "-", "-"
     if row["auc"] is not None:
         area = f"{row['auc']:.2f}"
         gap = f"{_signed(row['auc_diff'], 3)} ({row['auc_diff_se']:.3f})"
+    if row["net_benefit"] is not None:
+        benefit = _signed(row["net_benefit"], 3)
     share = "" if row["share_of_folds"] is None else f"{row['share_of_folds']:.2f}"
     return (
         f"{row['size']:>4}  "
         + padded(fitted(row["label"], LABEL - 1), LABEL)
-        + f"{loss:>20}  {area:>5}  {gap:>15}  {row['net_benefit']:>11.3f}  {share:>5}{mark}"
+        + f"{loss:>20}  {area:>5}  {gap:>15}  {benefit:>11}  {share:>5}{mark}"
     ).rstrip()
 
 
@@ -190,7 +204,10 @@ def _frequency_lines(record: dict[str, Any]) -> list[str]:
         cells = "".join(f"{row[one]:>{len(SHORT[one]) + 2}.2f}" for one in shown)
         mark = "*" if row["term"] in chosen else " "
         lines.append(f"    {mark} " + padded(fitted(row["label"], LABEL - 1), LABEL) + cells)
-    lines.append("* in the submodel; all others: tables/selection_frequencies.csv")
+    lines.append(
+        f"* in the submodel; projection: the first {record['size']} of each search; all others: "
+        "tables/selection_frequencies.csv"
+    )
     return lines
 
 
@@ -225,7 +242,12 @@ def _recurrence_lines(record: dict[str, Any]) -> list[str]:
         sets = f"   {subsample['distinct_sets']} of {subsample['replicates']}" if subsample else ""
         line = padded(SHORT[name], PROCEDURE + 6) + "".join(f"{one:>13}" for one in cells)
         lines.append((line + sets).rstrip())
-    return lines
+    return lines + wrap(
+        f"projection: the size held at {record['size']}, but for other folds, where each of "
+        f"{record['settings']['repeats']} dealings suggests its own; the LASSO chooses its penalty "
+        "anew everywhere.",
+        WIDTH,
+    )
 
 
 def _share(row: dict[str, Any] | None, name: str) -> str:
@@ -268,13 +290,13 @@ def plain_words(record: dict[str, Any]) -> list[str]:
         _size_in_words(record),
         _stability_in_words(record),
         *_alternatives_in_words(record),
-        "Another sample of patients would have given another set. The full posterior predicts "
-        "without choosing; a smaller model is worth it where measuring less is worth its loss.",
+        "Other patients may well give another set. The full posterior predicts without choosing; a "
+        "smaller model is worth it where measuring less is worth its loss.",
     ]
 
 
 def _size_in_words(record: dict[str, Any]) -> str:
-    rows, size, suggested = record["selection"], record["size"], record["suggested"]
+    rows, size = record["selection"], record["size"]
     row = rows[size]
     names = [one["label"] for one in rows[1 : size + 1]]
     what = (
@@ -291,18 +313,44 @@ def _size_in_words(record: dict[str, Any]) -> str:
     )
     if names:
         told += f": {', '.join(names)}"
-    told += ". "
-    if size == suggested:
-        told += (
-            "It is the smallest size that falls short by less than one standard error, or by less "
-            "than 4, which counts as none. "
-        )
-    else:
-        told += f"The size was asked for; the suggested one is {suggested}. "
     gap = record["risk_gap"]
-    return told + (
-        f"Its risks differ from those of the full posterior by {gap['mean']:.3f} on average, "
-        f"{gap['largest']:.3f} at most."
+    return (
+        f"{told}. {_why_this_size(record)}{_honest(record)}{_auc_in_words(row)}Its risks differ "
+        f"from those of the full posterior by {gap['mean']:.3f} on average, {gap['largest']:.3f} "
+        "at most."
+    )
+
+
+def _why_this_size(record: dict[str, Any]) -> str:
+    row = record["selection"][record["size"]]
+    if record["size"] != record["suggested"]:
+        return f"The size was asked for; the suggested one is {record['suggested']}. "
+    if row["elpd_diff"] < -row["elpd_diff_se"] and row["elpd_diff"] <= -WITHIN_NOISE:
+        return "No size of the search comes within noise of the full posterior: this is its last. "
+    kept = " with the forced predictors" if record["forced"] else ""
+    return (
+        f"It is the smallest size{kept} whose loss is at most one standard error, or below 4: too "
+        "small to be told from none, which is no proof that nothing is lost. "
+    )
+
+
+def _honest(record: dict[str, Any]) -> str:
+    """What the chosen size loses where those who judge it did not choose it."""
+    honest = record["size_inside"]
+    if honest is None:
+        return ""
+    return (
+        "The patients who judge this size have chosen it; with every fold's size chosen by the "
+        f"other folds the elpd is {_signed(honest['elpd_diff'], 1)} (SE {honest['se']:.1f}). "
+    )
+
+
+def _auc_in_words(row: dict[str, Any]) -> str:
+    if row["auc_diff"] is None or row["auc_diff"] > -2 * row["auc_diff_se"]:
+        return ""
+    return (
+        f"Its AUC falls short by {-row['auc_diff']:.3f} (SE {row['auc_diff_se']:.3f}): that is "
+        "more than noise, whatever the elpd says. "
     )
 
 
@@ -311,19 +359,24 @@ def _stability_in_words(record: dict[str, Any]) -> str:
     projected = found.get(("projection", "subsample")) or found.get(("projection", "left_out_fold"))
     if projected is None:
         return "How stable the set is was not asked for (--subsamples, --splits)."
+    if record["size"] == len(record["forced"]):
+        return "Nothing but what was forced in is in the submodel: there was nothing to choose."
     source = "subsamples" if projected["source"] == "subsample" else "searches without a fold"
     told = (
-        f"This set is one of many that would do: {projected['replicates']} {source} of the same "
-        f"size gave {projected['distinct_sets']} different sets, this one in "
-        f"{projected['same_set']:.0%}"
+        f"{projected['replicates']} {source}, searched anew with the size held at "
+        f"{record['size']}, gave {_sets(projected)}"
     )
     lasso = found.get(("lasso_final", "subsample"))
     if lasso is not None:
-        told += (
-            f"; the LASSO workflow gave {lasso['distinct_sets']}, the one of all patients in "
-            f"{lasso['same_set']:.0%}"
-        )
+        told += f"; the LASSO workflow, which chooses its size, gave {_sets(lasso)}"
     return told + "."
+
+
+def _sets(row: dict[str, Any]) -> str:
+    if row["distinct_sets"] == 1:
+        return "one set alone" if row["same_set"] else "one set alone, not that of all patients"
+    share = round(row["same_set"], 2)
+    return f"{row['distinct_sets']} different sets, that of all patients in {share:.0%}"
 
 
 def _alternatives_in_words(record: dict[str, Any]) -> list[str]:

@@ -483,15 +483,49 @@ def performance_table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def sizes_table(records: Sequence[Record], truth: Floats) -> pd.DataFrame:
-    """Share of data sets by the number of columns kept."""
-    names = [name for name in PROCEDURES if name != "projection_told"]
-    sizes = {name: kept_flags(records, name, len(truth)).sum(axis=1) for name in names}
-    largest = max(int(one.max(initial=0)) for one in sizes.values())
-    shares = {
-        PROCEDURES[name]: [(one == k).mean() for k in range(largest + 1)]
-        for name, one in sizes.items()
-    }
-    return pd.DataFrame({"size": [str(k) for k in range(largest + 1)], **shares})
+    """Share of data sets by the number of columns that each procedure keeps."""
+    rows: Rows = []
+    for name, label in PROCEDURES.items():
+        size = kept_flags(records, name, len(truth)).sum(axis=1)
+        row: dict[str, str | float] = {"procedure": label}
+        row |= {str(k): float((size == k).mean()) for k in range(LARGEST)}
+        rows.append(row | {f"{LARGEST} or more": float((size >= LARGEST).mean())})
+    return pd.DataFrame(rows)
+
+
+def path_table(records: Sequence[Record], truth: Floats) -> pd.DataFrame:
+    """What the projection would find at each size, and how its submodels predict fresh patients.
+
+    Returns
+    -------
+    DataFrame
+        ``size, sensitivity, sensitivity_mcse, false, false_mcse, auc_diff, diff_mcse``;
+        ``auc_diff`` less the full posterior's.
+    """
+    return pd.DataFrame(
+        [
+            {"size": str(k), **at_sizes(records, truth, np.full(len(records), k))}
+            for k in range(LARGEST + 1)
+        ]
+    )
+
+
+def at_sizes(
+    records: Sequence[Record], truth: Floats, sizes: NDArray[np.int64]
+) -> dict[str, float]:
+    """Means over data sets of what the projection finds at a size for each of them."""
+    full, real = figures(records, "full", "auc"), truth != 0
+    found, false, auc = np.empty((3, len(records)))
+    for i, (record, size) in enumerate(zip(records, sizes, strict=True)):
+        kept = real[record["order"][:size]]
+        found[i], false[i] = kept.sum(), (~kept).sum()
+        auc[i] = record["path_auc"][min(size, LARGEST)]
+    row = {}
+    if real.any():
+        row["sensitivity"], row["sensitivity_mcse"] = with_error(found / real.sum())
+    row["false"], row["false_mcse"] = with_error(false)
+    row["auc_diff"], row["diff_mcse"] = with_error(auc - full)
+    return row
 
 
 def suggestions(record: Record) -> dict[str, int]:
@@ -524,21 +558,11 @@ def suggestions_table(records: Sequence[Record], truth: Floats) -> pd.DataFrame:
         ``auc_diff`` less the full posterior's, of sizes up to 12: larger ones count as 12.
     """
     sizes = [suggestions(record) for record in records]
-    full, real = figures(records, "full", "auc"), truth != 0
     rows: Rows = []
     for rule in sizes[0]:
         chosen = np.array([one[rule] for one in sizes])
-        found, false, auc = np.empty((3, len(records)))
-        for i, (record, size) in enumerate(zip(records, chosen, strict=True)):
-            kept = real[record["order"][:size]]
-            found[i], false[i] = kept.sum(), (~kept).sum()
-            auc[i] = record["path_auc"][min(size, LARGEST)]
-        row: dict[str, str | float] = {"elpd": rule, "size": float(chosen.mean())}
-        if real.any():
-            row["sensitivity"], row["sensitivity_mcse"] = with_error(found / real.sum())
-        row["false"], row["false_mcse"] = with_error(false)
-        row["auc_diff"], row["diff_mcse"] = with_error(auc - full)
-        rows.append(row)
+        means = at_sizes(records, truth, chosen)
+        rows.append({"elpd": rule, "size": float(chosen.mean()), **means})
     return pd.DataFrame(rows)
 
 
@@ -628,12 +652,13 @@ def print_tables(scenario: Scenario, records: Sequence[Record]) -> None:
     tables |= {
         "fresh patients": performance_table(records),
         "sizes": sizes_table(records, truth),
+        "projection at every size": path_table(records, truth),
         "rules for the size of the projection": suggestions_table(records, truth),
         "false discoveries": expected_table(records, truth),
         "probability of no practical effect": reliability_table(records, truth),
     }
     for title, table in tables.items():
-        print(f"\n{title}\n\n{as_markdown(table)}", flush=True)
+        print(f"\n{title}\n\n{as_markdown(table.round(3).replace(0.0, 0.0))}", flush=True)
 
 
 def truth(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 
 import bayes_cmvt as bc
 from bayes_cmvt.cohort import Cohort, load_cohort
-from bayes_cmvt.crossvalidation import fold_partitions, leave_one_out
+from bayes_cmvt.crossvalidation import Partition, fold_partitions, leave_one_out
 from bayes_cmvt.design import design_matrix
 from bayes_cmvt.diagnostics import monte_carlo_error
 from bayes_cmvt.errors import OptionError
@@ -35,6 +35,7 @@ from bayes_cmvt.selection import (
     suggest_size,
 )
 from bayes_cmvt.selection_estimates import (
+    honest_difference,
     judged_sizes,
     selected_columns,
     selected_sets,
@@ -47,7 +48,12 @@ from bayes_cmvt.selection_estimates import (
     selection_table,
     stability,
 )
-from bayes_cmvt.selection_rules import expected_errors, horseshoe_rules, kept_by_rules
+from bayes_cmvt.selection_rules import (
+    Practice,
+    expected_errors,
+    horseshoe_rules,
+    kept_by_rules,
+)
 from bayes_cmvt.study import parse_study
 from bayes_cmvt.submodels import (
     ReferenceDraws,
@@ -234,6 +240,8 @@ def test_columns_of_a_category_enter_together() -> None:
 
 def test_forced_predictors_are_in_every_submodel_and_in_every_fold() -> None:
     selection = select(small_fit(), small_cohort(), force=["noise", "grade"], settings=FEW)
+    # and in the one that is suggested, however little they bring
+    assert {"noise", "grade"} <= set(selected_terms(selection))
     assert set(selection_table(selection)["term"][1:3]) == {"noise", "grade"}
     shares = selection_stability(selection).set_index(["term", "size"])["share_of_folds"]
     assert shares["noise", 2] == shares["grade", 2] == 1
@@ -244,7 +252,13 @@ def test_a_predictor_that_is_not_shrunk_is_kept_in() -> None:
     text = STUDY.replace('name = "noise"', 'name = "noise"\nshrink = false')
     cohort = load_cohort(parse_study(text), patients(160))
     fit = bc.sample(cohort, seed=3, chains=2, warmup=200, draws=300)
-    assert selection_table(select(fit, cohort, settings=ONCE))["term"][1] == "noise"
+    selection = select(fit, cohort, settings=FEW)
+    assert selection_table(selection)["term"][1] == "noise"
+    assert "noise" in selected_terms(selection)
+    kept = selection_frequencies(selection).query("procedure == 'projection' and term == 'noise'")
+    assert (kept["frequency"] == 1).all()
+    assert np.isnan(horseshoe_rules(fit).set_index("term")["kappa"]["noise"])
+    assert not selected_columns(selection)["kappa"][-1]
 
 
 def test_a_predictor_may_be_too_dear() -> None:
@@ -279,7 +293,7 @@ def test_weights_leave_patients_out_as_psis_does() -> None:
     theirs = leave_one_out(fit)
     # the same draws thinned from 1,200 to 1,000
     np.testing.assert_allclose(reference.sum(), theirs.elpd, atol=0.3)
-    assert selection_table(selection)["auc"].isna().all()
+    assert selection_table(selection)[["auc", "net_benefit"]].isna().all(axis=None)
     inside = dataclasses.replace(settings, search_inside=True, max_size=2)
     again = select(fit, cohort, size=2, settings=inside)
     assert judged_sizes(again).order.shape == (len(outcome), 2)
@@ -353,6 +367,26 @@ def test_clusters_are_a_partition_that_keeps_the_mean_risk() -> None:
     assert set(cluster_members(same, matrix, 20, np.random.SeedSequence(1))) == {0}
 
 
+def test_a_fold_has_no_say_in_the_size_by_which_it_is_judged() -> None:
+    selection = select(small_fit(), small_cohort(), settings=FEW)
+    outcome = small_cohort().outcome[small_cohort().development]
+    judged = judged_sizes(selection)
+    inside = selection["cross_validation"]["size_inside"].to_numpy()
+    of_size, of_reference = judged.log_densities(outcome)
+    for fold in np.unique(judged.fold):
+        others = (of_size - of_reference)[:, judged.fold[0] != fold]
+        se = np.sqrt(others.shape[1]) * others.std(axis=1, ddof=1)
+        assert set(inside[0, judged.fold[0] == fold]) == {suggest_size(others.sum(axis=1), se)}
+    by_hand = of_size[inside[0], np.arange(len(outcome))] - of_reference
+    found = honest_difference(selection)
+    assert found == pytest.approx((by_hand.sum(), by_hand.std(ddof=1) * np.sqrt(len(outcome))))
+    assert honest_difference(small_selection()) is None  # the size was asked for
+    held = np.flatnonzero(judged.fold[0] == 0)
+    asked = Partition(held[:0], held, np.random.SeedSequence(0))
+    risk = known_refits(selection)([asked])[0]
+    np.testing.assert_array_equal(risk, judged.risk[0, inside[0, held[0]], held])
+
+
 # --- Sizes, stability, alternatives --------------------------------------------------------------
 
 
@@ -368,6 +402,7 @@ def test_clusters_are_a_partition_that_keeps_the_mean_risk() -> None:
 )
 def test_suggested_size(difference: list[float], se: list[float], size: int) -> None:
     assert suggest_size(np.array(difference, float), np.array(se, float)) == size
+    assert suggest_size(np.array(difference, float), np.array(se, float), 3) == 3
 
 
 def test_stability_is_one_for_one_set_and_none_for_sets_drawn_at_random() -> None:
@@ -427,9 +462,10 @@ def test_the_same_information_twice_is_named_and_counted() -> None:
     assert row["share_either"] == 1
     assert row["share_both"] == 0
     assert row["share_of_folds"] + row["other_share_of_folds"] == 1
-    assert not len(
-        selection_alternatives(select(fit, cohort, force=["age"], size=1, settings=ONCE))
-    )
+    forced = select(fit, cohort, force=["age"], size=1, settings=ONCE)
+    assert not len(selection_alternatives(forced))
+    by_l1 = dataclasses.replace(ONCE, search="l1")
+    assert len(selection_alternatives(select(fit, cohort, size=1, settings=by_l1)))
 
 
 # --- Rules on single coefficients ----------------------------------------------------------------
@@ -438,11 +474,13 @@ def test_the_same_information_twice_is_named_and_counted() -> None:
 def test_rules_decide_as_they_are_stated() -> None:
     beta = np.array([[0.3, 0.3, -0.01, 0.0], [0.4, -0.1, 0.01, 0.2], [0.5, 0.3, 0.0, -0.2]])
     contrast = np.array([1.0, 1.0, 1.0, 0.1])
-    kept = kept_by_rules(beta, np.array([0.2, 0.5, 0.9, 0.49]), contrast, 1.1, 0.9)
+    practice = Practice(1.1, contrast, before=np.array([0.6, 1.0, 0.6, 0.6]))
+    kept = kept_by_rules(beta, np.array([0.2, 0.5, np.nan, 0.49]), practice, 0.9)
     assert kept["kappa"].tolist() == [True, False, False, True]
-    assert kept["rope"].tolist() == [True, True, False, False]
+    # the second is as likely to be of practical size as before the data
+    assert kept["rope"].tolist() == [True, False, False, False]
     assert kept["interval"].tolist() == [True, False, False, False]
-    assert "kappa" not in kept_by_rules(beta, None, contrast, 1.1, 0.9)
+    assert "kappa" not in kept_by_rules(beta, None, practice, 0.9)
 
 
 def test_rules_of_a_fit_are_on_the_clinical_contrast() -> None:

@@ -126,8 +126,8 @@ def test_the_screen_says_what_the_tables_say(finished) -> None:
     recurring = table(run, "selection_recurrence").query("source == 'subsample'")
     projected = recurring.query("procedure == 'projection'").iloc[0]
     assert f"{projected['distinct_sets']} different" in printed.replace("\n", " ")
-    assert "one of many that would do" in printed.replace("\n", " ")
-    assert "Another sample of patients would have given another set" in printed
+    assert "searched anew with the size held at 2" in printed.replace("\n", " ")
+    assert "Other patients may well give another set." in printed
 
 
 def test_a_predictor_that_says_the_same_is_named(finished) -> None:
@@ -225,6 +225,8 @@ def told(**changes: Any) -> dict[str, Any]:
             "term": f"p{k}",
             "elpd_diff": -6.0 + 2 * k,
             "elpd_diff_se": 1.0,
+            "auc_diff": -0.1,
+            "auc_diff_se": 0.06,
         }
         for k in range(4)
     ]
@@ -234,6 +236,8 @@ def told(**changes: Any) -> dict[str, Any]:
         "selection": sizes,
         "size": 2,
         "suggested": 2,
+        "size_inside": {"elpd_diff": -4.4, "se": 2.0},
+        "forced": [],
         "development": {"predictors": 5},
         "risk_gap": {"mean": 0.01, "largest": 0.1},
         "selection_recurrence": [
@@ -248,15 +252,39 @@ def told(**changes: Any) -> dict[str, Any]:
 def test_words_for_a_suggested_size() -> None:
     words = " ".join(plain_words(told()))
     assert "2 of 5 predict patients left out with an elpd of -2.0 (SE 1.0)" in words
-    assert "the smallest size" in words
-    assert "gave 50 different sets, this one in 20%" in words
-    assert "the LASSO workflow gave 90" in words
-    assert "the set" not in words.replace("the set of", "")
+    assert "the smallest size whose loss is at most one standard error, or below 4" in words
+    assert "chosen by the other folds the elpd is -4.4 (SE 2.0)" in words
+    assert "AUC falls short" not in words
+    assert "gave 50 different sets, that of all patients in 20%" in words
+    assert "which chooses its size, gave 90 different sets, that of all patients in 7%" in words
+    assert "the set" not in words
 
 
 def test_words_for_a_size_that_was_asked_for() -> None:
-    words = " ".join(plain_words(told(size=1)))
+    words = " ".join(plain_words(told(size=1, size_inside=None)))
     assert "The size was asked for; the suggested one is 2." in words
+    assert "other folds" not in words
+
+
+def test_words_for_a_search_that_ends_too_early() -> None:
+    words = " ".join(plain_words(told(size=0, suggested=0)))
+    assert "No size of the search comes within noise of the full posterior" in words
+
+
+def test_words_for_an_auc_that_the_elpd_does_not_see() -> None:
+    rows = told()["selection"]
+    rows[2] |= {"auc_diff": -0.147, "auc_diff_se": 0.038}
+    words = " ".join(plain_words(told(selection=rows)))
+    assert "Its AUC falls short by 0.147 (SE 0.038): that is more than noise" in words
+
+
+def test_words_for_one_set_alone_and_for_nothing_to_choose() -> None:
+    always = {"procedure": "projection", "source": "subsample", "replicates": 9}
+    always |= {"distinct_sets": 1, "same_set": 1.0}
+    words = " ".join(plain_words(told(selection_recurrence=[always])))
+    assert "gave one set alone." in words
+    words = " ".join(plain_words(told(selection_recurrence=[always], forced=["a", "b"])))
+    assert "there was nothing to choose" in words
 
 
 def test_words_without_repetitions_and_without_predictors() -> None:
