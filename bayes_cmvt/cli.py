@@ -352,8 +352,9 @@ def select(
         typer.Option("--size", metavar="K", help="Predictors (default: the suggested size)."),
     ] = None,
     force: Annotated[
-        str, typer.Option("--force", metavar="NAME,…", help="Predictors of every submodel.")
-    ] = "",
+        list[str] | None,
+        typer.Option("--force", metavar="NAME,…", help="Predictors of every submodel; repeatable."),
+    ] = None,
     search: Annotated[str, typer.Option("--search", help="forward or l1.")] = "forward",
     by_cost: Annotated[
         bool, typer.Option("--by-cost", help="By what a predictor brings for its cost.")
@@ -362,7 +363,7 @@ def select(
         int | None, typer.Option("--max-size", help="Of the search (default: all, at most 30).")
     ] = None,
     validation: Annotated[
-        str, typer.Option("--validation", help="kfold, or loo: weights instead of refits.")
+        str, typer.Option("--validation", help="kfold, or loo: by importance weights.")
     ] = "kfold",
     search_inside: Annotated[
         bool,
@@ -407,8 +408,7 @@ def select(
         interval=interval,
         seed=seed,
     )
-    forced = tuple(name.strip() for name in force.split(",") if name.strip())
-    request = SelectRequest(run, settings, size, forced, cores, overwrite)
+    request = SelectRequest(run, settings, size, tuple(force or ()), cores, overwrite)
     say = _silent if quiet else print_message
     with SamplingProgress(quiet=quiet, first="reading the run") as progress:
         result = select_run(request, say=say, report=progress)

@@ -224,7 +224,7 @@ def load_new_patients(study: Study, data: str | Path | pd.DataFrame) -> NewPatie
         msg = f'risks for {table.source} cannot be computed with study "{study.name}"'
         raise DataError(msg, problems)
     complete = predictors.frame.dropna()
-    if complete.empty:
+    if not len(complete):
         msg = f"{table.source} holds no row with all predictors of study {study.name}"
         raise DataError(msg)
     return NewPatients(

@@ -77,6 +77,9 @@ def diagnostics(fit: xr.DataTree, ci_prob: float = 0.95) -> pd.DataFrame:
         interval``.
     """
     posterior = fit["posterior"].to_dataset()
+    if "search" in fit.children:  # what a projected submodel leaves out is 0 in every draw
+        inside = (posterior["beta"] != 0).any(("chain", "draw"))
+        posterior = posterior.sel(coefficient=inside)
     tables = [
         _scalar_diagnostics(posterior[name], name in GATED, ci_prob)
         for name in (*GATED, *REPORTED)

@@ -29,7 +29,7 @@ def tails(ci_prob: float) -> tuple[float, float]:
     (0.05, 0.95)
     """
     if not 0 < ci_prob < 1:
-        msg = f"the interval's probability must lie between 0 and 1, for instance 0.95: {ci_prob}"
+        msg = f"interval: found {ci_prob}; it must lie between 0 and 1, for instance 0.95"
         raise OptionError(msg)
     lower = round((1 - ci_prob) / 2, 12)
     return lower, 1 - lower

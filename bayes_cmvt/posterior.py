@@ -338,6 +338,11 @@ def check_posterior(fit: xr.DataTree) -> None:
     ------
     OptionError
     """
+    if not isinstance(fit, xr.DataTree):
+        msg = (
+            f"fit: found {type(fit).__name__}; expected a DataTree, as sample or load_run gives it"
+        )
+        raise OptionError(msg)
     if "posterior" not in fit.children:
         msg = (
             "this fit has no posterior draws; of a frequentist workflow (fit_baseline) see "
@@ -384,6 +389,12 @@ def uncertain_coefficients(
     intercept, beta = (fit["bootstrap"][name].to_numpy() for name in ("intercept", "beta"))
     fitted = np.isfinite(intercept[0])
     return (intercept[:, fitted], beta[:, fitted]) if fitted.any() else None
+
+
+def needed_predictors(fit: xr.DataTree) -> tuple[str, ...]:
+    """Names of the predictors that a fit needs of a patient: of a projected submodel its own."""
+    everything = tuple(one.name for one in design_of(fit).study.predictors)
+    return tuple(settings_of(fit).get("predictors", everything))
 
 
 def settings_of(fit: xr.DataTree) -> dict[str, Any]:

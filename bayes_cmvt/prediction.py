@@ -6,6 +6,7 @@ the interval holds the risk, not the outcome.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt.cohort import Cohort, NewPatients, level_categories, load_new_patients
-from bayes_cmvt.design import Design, design_matrix
+from bayes_cmvt.design import Design, design_matrix, recover_predictors
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.intervals import equal_tailed, tails
 from bayes_cmvt.posterior import (
@@ -22,6 +23,7 @@ from bayes_cmvt.posterior import (
     design_of,
     expit,
     linear_predictor_blocks,
+    needed_predictors,
     uncertain_coefficients,
 )
 from bayes_cmvt.schema import Continuous
@@ -41,7 +43,7 @@ def predict(
         From `bayes_cmvt.sample`, `bayes_cmvt.load_run` or `bayes_cmvt.fit_baseline`.
     patients : Cohort, NewPatients, DataFrame or path
         Patients who are checked already, or new rows with the columns of the study; no outcome
-        is needed.
+        is needed, and of a projected submodel its own predictors alone.
     ci_prob : float in (0, 1)
         Probability of the equal-tailed interval of the risk.
 
@@ -61,7 +63,7 @@ def predict(
     """
     tails(ci_prob)
     design = design_of(fit)
-    predictors = _predictors(design, patients)
+    predictors = _predictors(design, patients, needed_predictors(fit))
     risk = risk_of(fit, design_matrix(design, predictors), ci_prob)
     risk.insert(0, "row", predictors.index.to_numpy())
     return risk.assign(interval=ci_prob)
@@ -119,19 +121,27 @@ def risk_table(
 
 
 def _predictors(
-    design: Design, patients: Cohort | NewPatients | pd.DataFrame | str | Path
+    design: Design,
+    patients: Cohort | NewPatients | pd.DataFrame | str | Path,
+    needed: tuple[str, ...],
 ) -> pd.DataFrame:
-    """Return the checked predictors, which must be those of the design."""
+    """Return the checked predictors, which must be those of the design, or the needed ones."""
     if isinstance(patients, Cohort):
         if patients.study.predictors != design.study.predictors:
             whose = f'the cohort belongs to study "{patients.study.name}" and has'
             raise OptionError(_others(design, whose))
         return patients.predictors
-    if not isinstance(patients, NewPatients):
-        return load_new_patients(design.study, patients).predictors
-    if dict(patients.predictors.dtypes) != _column_types(design):
-        raise OptionError(_others(design, "the new patients have"))
-    return patients.predictors
+    if isinstance(patients, NewPatients):
+        if dict(patients.predictors.dtypes) != _column_types(design):
+            raise OptionError(_others(design, "the new patients have"))
+        return patients.predictors
+    own = tuple(one for one in design.study.predictors if one.name in needed)
+    read = load_new_patients(replace(design.study, predictors=own), patients).predictors
+    if len(own) == len(design.study.predictors):
+        return read
+    # what the model does not use has the coefficient 0, whatever stands there
+    whole = recover_predictors(design, np.zeros((len(read), len(design.terms))), read.index)
+    return whole.assign(**{name: read[name] for name in needed})
 
 
 def _others(design: Design, whose: str) -> str:

@@ -89,6 +89,7 @@ def projected_fit(
         "engine": ENGINE,
         "size": chosen,
         "suggested": suggested,
+        "predictors": [cohort.study.predictors[one].name for one in sorted(path.order[:chosen])],
         "by_suggestion": inside is not None,
         "forced": [cohort.study.predictors[one].name for one in reference.plan.first],
         "selection": asdict(reference.settings),

@@ -11,7 +11,7 @@ take it as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 
 import numpy as np
@@ -95,10 +95,7 @@ def select(
     """
     settings = settings or SelectionSettings()
     check_selection(settings)
-    check_posterior(fit)
-    if not isinstance(cohort, Cohort) or not learnt_from(fit, cohort):
-        msg = "the fit did not learn from the development patients of this cohort; give its own"
-        raise OptionError(msg)
+    _check_reference(fit, cohort)
     plan = search_plan(design_of(fit), size, force, settings)
     reference = Reference(fit, cohort, development_rows(fit, cohort), plan, settings)
     path = search_submodels(reference.draws, reference.rows.matrix, plan, reference.clustering)
@@ -116,6 +113,19 @@ def select(
     return projected_fit(reference, path, judged, repeated, (chosen, suggested), inside)
 
 
+def _check_reference(fit: xr.DataTree, cohort: Cohort) -> None:
+    check_posterior(fit)
+    if "prior" not in fit.children:
+        msg = "this fit is a selection itself; give the posterior that it was made from"
+        raise OptionError(msg)
+    if not isinstance(cohort, Cohort):
+        msg = f"cohort: found {type(cohort).__name__}; expected a Cohort, from load_cohort"
+        raise OptionError(msg)
+    if not learnt_from(fit, cohort):
+        msg = "the fit did not learn from the development patients of this cohort; give its own"
+        raise OptionError(msg)
+
+
 def check_selection(settings: SelectionSettings) -> None:
     """Refuse settings that cannot be honoured, all at once.
 
@@ -123,9 +133,11 @@ def check_selection(settings: SelectionSettings) -> None:
     ------
     OptionError
     """
-    tails(settings.interval)
-    check_rope(settings.rope)
     problems = [
+        *_refusals(lambda: tails(settings.interval)),
+        *_refusals(lambda: check_rope(settings.rope)),
+    ]
+    problems += [
         f"{name}: found {value!r}; allowed: a whole number from {low} to {high}"
         for name, value, low, high in (
             ("clusters", settings.clusters, 1, 1000),
@@ -155,6 +167,14 @@ def check_selection(settings: SelectionSettings) -> None:
         raise OptionError(msg, problems)
 
 
+def _refusals(check: Callable[[], object]) -> list[str]:
+    try:
+        check()
+    except OptionError as error:
+        return [str(error)]
+    return []
+
+
 def search_plan(
     design: Design, size: int | None, force: Sequence[str], settings: SelectionSettings
 ) -> SearchPlan:
@@ -165,19 +185,27 @@ def search_plan(
     OptionError
     """
     study = design.study
+    force = (force,) if isinstance(force, str) else force
     names = [one.name for one in study.predictors]
     problems = [_unknown(name, study) for name in dict.fromkeys(force) if name not in names]
     kept = [one.name for one in study.predictors if not one.shrink or one.name in force]
     largest = len(names)
     steps = min(largest, settings.max_size or LARGEST)
-    if size is not None and not 0 <= size <= largest:
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+        problems.append(f"size: found {size!r}; allowed: a whole number from 0 to {largest}")
+    elif size is not None and not 0 <= size <= largest:
         problems.append(
             f"size: found {size}; allowed: 0 to {largest}, the number of candidate predictors"
         )
     elif size is not None and size < len(kept):
         problems.append(
-            f"size: found {size}, but {len(kept)} predictors are forced in ({', '.join(kept)}); "
+            f"size: found {size}, but forced in are {', '.join(kept)}; "
             f"allowed: {len(kept)} to {largest}"
+        )
+    elif size is not None and settings.max_size is not None and size > settings.max_size:
+        problems.append(
+            f"size: found {size}, but the search ends at max_size {settings.max_size}; leave "
+            "max_size out"
         )
     if problems:
         msg = "the selection cannot start"

@@ -41,7 +41,7 @@ def check_selection_fit(selection: xr.DataTree) -> None:
     ------
     OptionError
     """
-    if not is_projection(selection):
+    if not isinstance(selection, xr.DataTree) or not is_projection(selection):
         msg = "this fit is no selection: give what select returns"
         raise OptionError(msg)
 

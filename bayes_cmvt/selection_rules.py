@@ -41,7 +41,7 @@ def check_rope(rope: float) -> None:
     ------
     OptionError
     """
-    if not 1 < rope < np.inf:
+    if isinstance(rope, bool) or not isinstance(rope, int | float) or not 1 < rope < np.inf:
         msg = f"rope: found {rope!r}; allowed: an odds ratio above 1, for instance 1.1"
         raise OptionError(msg)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.stages import Say
 
 STAGE, MODEL = "select", "projection"
+FORMAT = 1  # of the stage's record and tables: another one is made anew
 OWN = (
     "selection",
     "selection_coefficients",
@@ -33,6 +34,7 @@ OWN = (
     "selection_recurrence",
     "selection_alternatives",
 )
+PILOT = 500  # draws
 FORMATS: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
 
 
@@ -73,13 +75,16 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
     started = time.perf_counter()
     run = runs.read_run(request.run)
     fit = runs.load_run(request.run)
-    _check_request(request, fit)
+    request = _check_request(request, fit)
     cohort = learnt_cohort(request.run, fit)
     inputs = _inputs(request, fit, cohort)
     done = run.get("stages", {}).get(STAGE)
-    if done is not None and done["inputs"] == inputs and not request.overwrite:
+    same = done is not None and done["inputs"] == inputs and not request.overwrite
+    if same and not _complete(request.run, done):
+        say("files of this selection are missing or damaged: they are made anew")
+    elif same:
         return finished_stage(request.run, STAGE, done, run, (*OWN, *JUDGED), reused=True)
-    if done is not None:
+    if done is not None and not same:
         say("replacing the selection that is there")
     _announce(request, fit, cohort, say)
     selection = _selected(request, fit, cohort, report)
@@ -95,6 +100,7 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
         **_told(fit, selection, cohort),
     }
     files = {runs.SELECTION: runs.tree_bytes(selection), **_figures(tables)}
+    record["files"] = [*(f"tables/{name}.csv" for name in tables), *files]
     outdated = _outdated(request.run, tables)
     runs.add_stage(
         request.run, STAGE, record, tables, outdated=outdated, files=files, renewed=(MODEL,)
@@ -102,17 +108,52 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
     return finished_stage(request.run, STAGE, record, run, (*OWN, *JUDGED))
 
 
-def _check_request(request: SelectRequest, fit: xr.DataTree) -> None:
-    """Refuse what cannot be done, before any work."""
+def _check_request(request: SelectRequest, fit: xr.DataTree) -> SelectRequest:
+    """Refuse what cannot be done, all at once and before any work; with predictors' names read."""
     from bayes_cmvt.posterior import check_posterior, design_of
     from bayes_cmvt.selection import check_selection, search_plan
 
-    if request.cores is not None and request.cores < 1:
-        msg = f"--cores: found {request.cores}; allowed: 1 or more"
-        raise OptionError(msg)
     check_posterior(fit)
-    check_selection(request.settings)
-    search_plan(design_of(fit), request.size, request.force, request.settings)
+    design = design_of(fit)
+    forced = _forced_names(request.force, [one.name for one in design.study.predictors])
+    problems = []
+    if request.cores is not None and request.cores < 1:
+        problems.append(f"--cores: found {request.cores}; allowed: 1 or more")
+    for check in (
+        lambda: check_selection(request.settings),
+        lambda: search_plan(design, request.size, forced, request.settings),
+    ):
+        try:
+            check()
+        except OptionError as error:
+            problems += error.problems or (error.heading,)
+    if problems:
+        msg = "the selection cannot start"
+        raise OptionError(msg, problems)
+    return replace(request, force=forced)
+
+
+def _forced_names(given: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Names of predictors, apart by commas; a name may hold a comma itself."""
+    names = []
+    for text in given:
+        whole = [text] if text in known else [part.strip() for part in text.split(",")]
+        names += [name for name in whole if name]
+    return tuple(names)
+
+
+def _complete(folder: Path, done: Mapping[str, Any]) -> bool:
+    """Whether every file of a finished selection is there, and its fit can be read."""
+    from bayes_cmvt.errors import RunError
+    from bayes_cmvt.runs import load_selection
+
+    if not all((folder / name).is_file() for name in done["files"]):
+        return False
+    try:
+        load_selection(folder)
+    except RunError:
+        return False
+    return True
 
 
 def _inputs(request: SelectRequest, fit: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
@@ -122,6 +163,7 @@ def _inputs(request: SelectRequest, fit: xr.DataTree, cohort: Cohort) -> dict[st
     from bayes_cmvt.runs import POSTERIOR
 
     return {
+        "format": FORMAT,
         "posterior": hashlib.sha256((request.run / POSTERIOR).read_bytes()).hexdigest(),
         "study": fit.attrs["study_sha256"],
         "data": {"file": cohort.source, "sha256": cohort.sha256},
@@ -139,18 +181,45 @@ def _announce(request: SelectRequest, fit: xr.DataTree, cohort: Cohort, say: Say
     from bayes_cmvt.repetitions import AS_LONG
 
     settings = request.settings
-    folds = settings.folds * settings.repeats if settings.validation == "kfold" else 0
+    rarer = min(cohort.events_development, cohort.n_development - cohort.events_development)
+    if settings.validation == "kfold" and settings.folds > rarer:
+        say(f"{rarer} folds instead of {settings.folds}: the rarer outcome has no more patients")
+    folds = min(settings.folds, rarer) * settings.repeats
+    alone = cohort.n_development if settings.search_inside else 0
+    left_out = folds if settings.validation == "kfold" else alone
     short = settings.subsamples + settings.splits
-    sweeps = folds * RefitLength().sweeps + short * SPLIT.sweeps + settings.seeds * AS_LONG.sweeps
+    sweeps = short * SPLIT.sweeps + settings.seeds * AS_LONG.sweeps
+    if settings.validation == "kfold":
+        sweeps += folds * RefitLength().sweeps
     each = sweep_seconds(cohort.n_development, fit["posterior"].sizes["coefficient"])
-    # a search takes about as long as the sweeps before it
-    seconds = 2 * sweeps * each / (request.cores or os.cpu_count() or 1)
+    # searching every size and projecting 400 draws takes about three searches
+    searching = (3 * left_out + short + settings.seeds) * _search_seconds(request, fit, cohort)
+    seconds = (sweeps * each + searching) / (request.cores or os.cpu_count() or 1)
     if seconds > LONG_RUN:
         say(
-            f"expected time about {seconds / 60:.0f} min for {folds + short + settings.seeds} "
+            f"expected time about {seconds / 60:.0f} min for {left_out + short + settings.seeds} "
             f"searches with {cohort.n_development:,} patients; shorter with --repeats 1 "
             "--subsamples 0 --splits 0"
         )
+
+
+def _search_seconds(request: SelectRequest, fit: xr.DataTree, cohort: Cohort) -> float:
+    """How long one search takes, once its kernels are compiled: searched to three predictors."""
+    import numpy as np
+
+    from bayes_cmvt.posterior import design_of, draws_of
+    from bayes_cmvt.refits import development_rows
+    from bayes_cmvt.repetitions import reference_draws
+    from bayes_cmvt.selection import search_plan
+    from bayes_cmvt.submodels import of_size, search_submodels
+
+    plan = search_plan(design_of(fit), request.size, request.force, request.settings)
+    draws, rows = reference_draws(draws_of(fit)).thinned(PILOT), development_rows(fit, cohort)
+    brief = of_size(plan, min(plan.steps, 3))
+    for _ in range(2):
+        started = time.perf_counter()
+        search_submodels(draws, rows.matrix, brief, np.random.SeedSequence(0))
+    return (time.perf_counter() - started) * max(1.0, plan.steps / 3)
 
 
 def _selected(
@@ -243,6 +312,7 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
             "events": cohort.events_development,
             "predictors": len(cohort.study.predictors),
         },
+        "folds_used": int(selection["cross_validation"]["fold"].max()) + 1,
         "size": settings["size"],
         "suggested": settings["suggested"],
         "by_suggestion": settings["by_suggestion"],
@@ -253,7 +323,7 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
         "size_inside": None if honest is None else {"elpd_diff": honest[0], "se": honest[1]},
         "m_eff": None,
     }
-    if "m_eff" in fit["posterior"].data_vars:
+    if "tau" in fit["posterior"].data_vars:
         limits = equal_tailed(fit["posterior"]["m_eff"].to_numpy().ravel(), 0.9)
         told["m_eff"] = np.round(limits, 6).tolist()
     return told

@@ -18,6 +18,7 @@ WIDTH = 104
 LABEL, PROCEDURE, FREQUENCY = 36, 24, 12
 MORE_SIZES, LEAST_SIZES = 3, 8  # sizes shown beyond the chosen one; sizes shown at least
 LISTED_AT_MOST = 10
+LEAST_LOSS = 0.005  # of AUC that is worth a sentence
 WITHIN_NOISE = 4.0  # elpd: differences below it count as none
 OFTEN = 0.3  # selection frequency from which a predictor outside the set is named
 SHORT = {
@@ -107,13 +108,14 @@ def selection_text(record: dict[str, Any]) -> str:
 def _search_lines(record: dict[str, Any]) -> list[str]:
     size, settings = record["development"], record["settings"]
     inside = "the search repeated" if settings["search_inside"] else "the search not repeated"
-    left_out = f"{settings['folds']}-fold cross-validation, {settings['repeats']} times, {inside}"
+    times = "once" if settings["repeats"] == 1 else f"{settings['repeats']} times"
+    left_out = f"{record['folds_used']}-fold cross-validation, {times}, {inside}"
     if settings["validation"] == "loo":
         left_out = f"patients left out one by one by importance weights, {inside}"
     search = "L1 search" if settings["search"] == "l1" else "forward search"
     lines = [
         f"{size['patients']:,} patients, {size['events']:,} events, "
-        f"{size['predictors']} predictors",
+        f"{size['predictors']} {'predictor' if size['predictors'] == 1 else 'predictors'}",
         f"{search} with {settings['clusters']} clusters of draws; judged by {left_out}",
     ]
     if settings["by_cost"]:
@@ -197,18 +199,39 @@ def _frequency_lines(record: dict[str, Any]) -> list[str]:
     often = [
         row for row in rows if row["term"] in chosen or max(row[one] for one in shown) >= OFTEN
     ]
-    often.sort(key=lambda row: (row["term"] not in chosen, -(row["projection"])))
+    often.sort(
+        key=lambda row: (
+            row["term"] not in chosen,
+            -row["projection"],
+            -max(row[one] for one in shown),
+        )
+    )
     header = padded(f"selected in {record['settings']['subsamples']} subsamples", LABEL + 6)
     lines = [header + "".join(f"{SHORT[one]:>{len(SHORT[one]) + 2}}" for one in shown)]
     for row in often[: max(LISTED_AT_MOST, len(chosen))]:
         cells = "".join(f"{row[one]:>{len(SHORT[one]) + 2}.2f}" for one in shown)
         mark = "*" if row["term"] in chosen else " "
         lines.append(f"    {mark} " + padded(fitted(row["label"], LABEL - 1), LABEL) + cells)
+    lines += _failed_lines(record)
     lines.append(
         f"* in the submodel; projection: the first {record['size']} of each search; all others: "
         "tables/selection_frequencies.csv"
     )
     return lines
+
+
+def _failed_lines(record: dict[str, Any]) -> list[str]:
+    """Say which procedures gave no set in how many subsamples."""
+    asked = record["settings"]["subsamples"]
+    missing = {
+        SHORT[row["procedure"]]: asked - row["replicates"]
+        for row in record["selection_recurrence"]
+        if row["source"] == "subsample" and row["replicates"] < asked
+    }
+    if not missing:
+        return []
+    named = ", ".join(f"{name} in {count}" for name, count in missing.items())
+    return [f"no set, for want of events: {named} of the {asked} subsamples"]
 
 
 def _chosen(record: dict[str, Any]) -> list[str]:
@@ -346,7 +369,7 @@ def _honest(record: dict[str, Any]) -> str:
 
 
 def _auc_in_words(row: dict[str, Any]) -> str:
-    if row["auc_diff"] is None or row["auc_diff"] > -2 * row["auc_diff_se"]:
+    if row["auc_diff"] is None or -row["auc_diff"] < max(2 * row["auc_diff_se"], LEAST_LOSS):
         return ""
     return (
         f"Its AUC falls short by {-row['auc_diff']:.3f} (SE {row['auc_diff_se']:.3f}): that is "
@@ -360,7 +383,8 @@ def _stability_in_words(record: dict[str, Any]) -> str:
     if projected is None:
         return "How stable the set is was not asked for (--subsamples, --splits)."
     if record["size"] == len(record["forced"]):
-        return "Nothing but what was forced in is in the submodel: there was nothing to choose."
+        what = "Nothing but what was forced in" if record["forced"] else "Nothing"
+        return f"{what} is in the submodel: no set to come again."
     source = "subsamples" if projected["source"] == "subsample" else "searches without a fold"
     told = (
         f"{projected['replicates']} {source}, searched anew with the size held at "

@@ -193,7 +193,8 @@ def sample_text(record: dict[str, Any]) -> str:
 def _closing_lines(record: dict[str, Any]) -> list[str]:
     folder = record["run_folder"]
     trusted = record["diagnostics"]["trusted"]
-    after = f"next: bayes-cmvt validate {folder}; bayes-cmvt baseline {folder}"
+    after = f"next: bayes-cmvt validate {folder}; bayes-cmvt baseline {folder}; "
+    after += f"bayes-cmvt select {folder}"
     return [f"run folder: {folder}", *([after] if trusted else [])]
 
 

@@ -249,7 +249,10 @@ def _seed(stream: SeedSequence) -> int:
 
 
 def made_by(scenario: Scenario) -> str:
-    """Fingerprint of all settings: records of others are not mixed with these."""
+    """Fingerprint of all settings: records of others are not mixed with these.
+
+    It does not know the code: after a change of the package start with a new file.
+    """
     truth = [scenario.name, scenario.intercept, scenario.coefficients.tolist(), scenario.seed]
     rest = [scenario.patients, scenario.correlation, dict(scenario.settings), asdict(SETTINGS)]
     text = json.dumps([*truth, *rest, dict(SAMPLER), FRESH, LARGEST, COPY], default=str)
@@ -472,11 +475,11 @@ def performance_table(records: Sequence[Record]) -> pd.DataFrame:
     rows: Rows = []
     for name, label in MODELS.items():
         auc, slope = figures(records, name, "auc"), figures(records, name, "slope")
-        row: dict[str, str | float] = {"model": label}
+        row: dict[str, Any] = {"model": label}
         row["auc"], row["auc_mcse"] = with_error(auc)
         row["auc_diff"], row["diff_mcse"] = with_error(auc - full)
         row["slope"], row["slope_mcse"] = with_error(slope)
-        row["slope_sd"] = float(np.nanstd(slope, ddof=1)) if np.isfinite(slope).any() else np.nan
+        row["slope_sd"] = row["slope_mcse"] * np.sqrt(np.isfinite(slope).sum())
         row["risk_error"], row["error_mcse"] = with_error(figures(records, name, "risk_error"))
         rows.append(row)
     return pd.DataFrame(rows)

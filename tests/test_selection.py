@@ -16,7 +16,7 @@ from bayes_cmvt.cohort import Cohort, load_cohort
 from bayes_cmvt.crossvalidation import Partition, fold_partitions, leave_one_out
 from bayes_cmvt.design import design_matrix
 from bayes_cmvt.diagnostics import monte_carlo_error
-from bayes_cmvt.errors import OptionError
+from bayes_cmvt.errors import DataError, OptionError
 from bayes_cmvt.glossary import COLUMNS
 from bayes_cmvt.posterior import design_of, draws_of, expit, settings_of
 from bayes_cmvt.refits import RefitLength, development_rows, refit_draws
@@ -516,9 +516,16 @@ def test_without_a_horseshoe_there_is_no_rule_on_shrinkage() -> None:
     [
         ({"size": 7}, "size: found 7; allowed: 0 to 6, the number of candidate predictors"),
         ({"size": -1}, "size: found -1; allowed: 0 to 6"),
-        ({"size": 1, "force": ["age", "sex"]}, "2 predictors are forced in .age, sex.; allowed"),
+        ({"size": 1, "force": ["age", "sex"]}, "forced in are age, sex; allowed: 2 to 6"),
         ({"force": ["agee"]}, 'found "agee"; the study has no such predictor.*age'),
         ({"force": ["site[east]"]}, 'is a column of site; .* name "site"'),
+        ({"size": 2.5}, "size: found 2.5; allowed: a whole number from 0 to 6"),
+        (
+            {"size": 3, "settings": dataclasses.replace(FEW, max_size=2)},
+            "search ends at max_size 2",
+        ),
+        ({"force": "agee"}, 'found "agee"'),
+        ({"settings": dataclasses.replace(FEW, rope="1.1")}, "rope: found '1.1'; allowed"),
         ({"settings": dataclasses.replace(FEW, rope=1.0)}, "rope: found 1.0; allowed: an odds"),
         ({"settings": dataclasses.replace(FEW, search="lars")}, 'search: found "lars"; allowed'),
         ({"settings": dataclasses.replace(FEW, draws=3)}, "draws: found 3; allowed: a whole"),
@@ -545,6 +552,14 @@ def test_a_baseline_and_other_patients_are_refused() -> None:
         select(small_fit(), cohort_of(patients(150)))
     with pytest.raises(OptionError, match="this fit is no selection"):
         selection_table(small_fit())
+    with pytest.raises(OptionError, match="this fit is no selection"):
+        selection_table("run")
+    with pytest.raises(OptionError, match="found str; expected a DataTree"):
+        select("run", small_cohort())
+    with pytest.raises(OptionError, match="found DataFrame; expected a Cohort"):
+        select(small_fit(), patients(160))
+    with pytest.raises(OptionError, match="this fit is a selection itself"):
+        select(small_selection(), small_cohort())
 
 
 def test_every_column_of_every_table_is_in_the_glossary() -> None:
@@ -612,3 +627,29 @@ def test_subsamples_of_one_outcome_are_counted_not_dropped_in_silence() -> None:
     assert 50 <= replicates["projection"] < 60
     # the LASSO needs two events besides
     assert replicates["lasso"] <= replicates["projection"]
+
+
+def test_a_submodel_asks_for_its_own_predictors_alone() -> None:
+    selection, cohort = small_selection(), small_cohort()
+    needed = settings_of(selection)["predictors"]
+    assert len(needed) == 3
+    new = patients(30, seed=11)
+    whole = bc.predict(selection, new)
+    few = new[needed]
+    pd.testing.assert_frame_equal(bc.predict(selection, few), whole)
+    gaps = new.astype({name: object for name in new if name not in needed})
+    for name in new:
+        if name not in needed:
+            gaps.loc[0, name] = None
+    pd.testing.assert_frame_equal(bc.predict(selection, gaps), whole)
+    with pytest.raises(DataError, match=needed[0]):
+        bc.predict(selection, new.drop(columns=needed[0]))
+    nothing = select(small_fit(), cohort, size=0, settings=ONCE)
+    assert len(bc.predict(nothing, new[["noise"]])) == 30
+
+
+def test_a_sound_selection_passes_the_gate() -> None:
+    fit = bc.sample(small_cohort(), seed=3)
+    assert bc.verdict(fit).trusted
+    found = bc.verdict(select(fit, small_cohort(), size=2, settings=ONCE))
+    assert found.trusted, found.problems

@@ -14,6 +14,7 @@ import pytest
 
 import bayes_cmvt as bc
 from bayes_cmvt.glossary import COLUMNS
+from bayes_cmvt.selection_run import _forced_names
 from bayes_cmvt.selection_summary import plain_words, selection_text
 from tests.baseline_study import STUDY, contents, invoke, patients
 
@@ -158,6 +159,23 @@ def test_overwriting_gives_the_same_files(run: Path) -> None:
     assert {name for name in before if before[name] != after[name]} <= {"run.json"}
 
 
+def test_what_is_missing_or_damaged_is_made_anew(run: Path) -> None:
+    before = contents(run)
+    (run / "selection.nc").write_bytes(before["selection.nc"][:3000])
+    (run / "figures" / "selection_path.png").unlink()
+    done = invoke("select", run, "--size", "2", *BRIEF)
+    assert done.exit_code == 0
+    assert "missing or damaged" in done.stderr
+    after = contents(run)
+    assert {name for name in before if before[name] != after[name]} <= {"run.json"}
+
+
+def test_a_name_may_hold_a_comma() -> None:
+    known = ["Age, years", "NLR", "sex"]
+    assert _forced_names(["Age, years", "NLR,sex"], known) == ("Age, years", "NLR", "sex")
+    assert _forced_names([" NLR , , sex"], known) == ("NLR", "sex")
+
+
 def test_the_fit_is_read_back_and_predicts(run: Path) -> None:
     fit = bc.load_selection(run)
     risks = bc.predict(fit, patients(5, seed=4))
@@ -174,7 +192,10 @@ def test_the_fit_is_read_back_and_predicts(run: Path) -> None:
         (["--size", "7"], "size: found 7; allowed: 0 to 6"),
         (["--force", "agge"], 'found "agge"; the study has no such predictor'),
         (["--force", "site[east]"], "is a column of site"),
-        (["--size", "1", "--force", "age,sex"], "2 predictors are forced in"),
+        (["--size", "1", "--force", "age", "--force", "sex"], "forced in are age, sex"),
+        (["--size", "9", "--rope", "0", "--interval", "1"], "size: found 9"),
+        (["--size", "9", "--rope", "0", "--interval", "1"], "rope: found 0"),
+        (["--size", "9", "--rope", "0", "--interval", "1"], "interval: found 1"),
         (["--rope", "0.9"], "rope: found 0.9"),
         (["--search", "backward"], 'search: found "backward"'),
         (["--validation", "bootstrap"], 'validation: found "bootstrap"'),
@@ -284,7 +305,10 @@ def test_words_for_one_set_alone_and_for_nothing_to_choose() -> None:
     words = " ".join(plain_words(told(selection_recurrence=[always])))
     assert "gave one set alone." in words
     words = " ".join(plain_words(told(selection_recurrence=[always], forced=["a", "b"])))
-    assert "there was nothing to choose" in words
+    rows = told()["selection"]
+    assert "Nothing but what was forced in is in the submodel" in words
+    rows[2] |= {"auc_diff": -0.0001, "auc_diff_se": 0.0}
+    assert "AUC falls short" not in " ".join(plain_words(told(selection=rows)))
 
 
 def test_words_without_repetitions_and_without_predictors() -> None:
