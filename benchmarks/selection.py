@@ -492,7 +492,8 @@ def sizes_table(records: Sequence[Record], truth: Floats) -> pd.DataFrame:
         size = kept_flags(records, name, len(truth)).sum(axis=1)
         row: dict[str, str | float] = {"procedure": label}
         row |= {str(k): float((size == k).mean()) for k in range(LARGEST)}
-        rows.append(row | {f"{LARGEST} or more": float((size >= LARGEST).mean())})
+        row |= {f"{LARGEST} or more": float((size >= LARGEST).mean())}
+        rows.append(row | {"all": float((size == len(truth)).mean())})
     return pd.DataFrame(rows)
 
 
@@ -529,6 +530,32 @@ def at_sizes(
     row["false"], row["false_mcse"] = with_error(false)
     row["auc_diff"], row["diff_mcse"] = with_error(auc - full)
     return row
+
+
+def matched_table(records: Sequence[Record], truth: Floats) -> pd.DataFrame:
+    """What the projection's search finds where it stops at the size of another procedure.
+
+    Returns
+    -------
+    DataFrame
+        ``procedure, size, sensitivity, projection, difference, mcse``; ``difference`` is the
+        projection's sensitivity less the procedure's, data set by data set.
+    """
+    real, rows = truth != 0, []
+    for name, label in PROCEDURES.items():
+        if name.startswith("projection"):
+            continue
+        kept = kept_flags(records, name, len(truth))
+        used = [record for record in records if name in record["kept"]]
+        found = (kept & real).sum(axis=1) / real.sum()
+        size = kept.sum(axis=1)
+        first = [real[one["order"][:k]].sum() for one, k in zip(used, size, strict=True)]
+        ours = np.array(first) / real.sum()
+        row: dict[str, Any] = {"procedure": label, "size": float(size.mean())}
+        row |= {"sensitivity": float(found.mean()), "projection": float(ours.mean())}
+        row["difference"], row["mcse"] = with_error(ours - found)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def suggestions(record: Record) -> dict[str, int]:
@@ -650,6 +677,7 @@ def print_tables(scenario: Scenario, records: Sequence[Record]) -> None:
     tables = {"found": selection_table(records, truth)}
     if truth.any():
         tables["effects"] = effects_table(records, truth)
+        tables["projection at the size of others"] = matched_table(records, truth)
     if isinstance(scenario, Copied):
         tables["copies"] = copies_table(records, len(truth))
     tables |= {
@@ -775,6 +803,9 @@ def speed(options: argparse.Namespace) -> None:
         if part in theirs:
             core, own = theirs[part]["core"], found[name]["together"][1]
             print(f"{part}: R {core:.1f} core-s, ours {own:.1f} ({name}); ratio {core / own:.1f}")
+    if "refits" in theirs:
+        core = theirs["refits"]["core"]
+        print(f"of kfold, {core:.1f} core-s are R's ten refits, far longer than ours")
 
 
 def main() -> None:

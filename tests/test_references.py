@@ -76,7 +76,7 @@ class Compared:
         return sampled(self.name, self.engine, seed)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def sampled(name: str, engine: str, seed: int) -> xr.DataTree:
     cohort = reference_cohort(name)
     if engine == INDEPENDENT:
