@@ -374,8 +374,8 @@ def select(
     subsamples: Annotated[
         int, typer.Option("--subsamples", help="For selection frequencies; 0: none.")
     ] = 200,
-    splits: Annotated[int, typer.Option("--splits", help="Random 7:3 splits; 0: none.")] = 50,
-    seeds: Annotated[int, typer.Option("--seeds", help="Other seeds of the sampler.")] = 10,
+    splits: Annotated[int, typer.Option("--splits", help="Random 7:3 splits; 0: none.")] = 40,
+    seeds: Annotated[int, typer.Option("--seeds", help="Other seeds of the sampler.")] = 6,
     rope: Annotated[
         float, typer.Option("--rope", help="Odds ratio up to which an effect is of no use.")
     ] = 1.1,

@@ -23,6 +23,7 @@ NEWTON_STEPS, HALVINGS = 100, 30
 TO_ROUNDING = 1e-12  # gain of log-likelihood per patient below which a Newton step is the last
 TO_COMPARE = 1e-8  # the same where divergences are compared: mostly right to 1e-12, else to 1e-9
 CERTAIN = 1e-12  # probabilities are kept so far from 0 and 1 that a maximum exists
+TO_PREDICT = 1e-6  # the same where only mean risks are asked for
 ALIASED_BELOW = 1e-12  # share of a column's information that the others leave
 LONGEST_STEP = 5.0  # change of a patient's log-odds in one step
 ROUNDING = 1e-13  # share of the log-likelihood that a step may lose
@@ -127,7 +128,7 @@ def project_nested(
     -------
     list of Projection
         Intercept alone first; 0 for columns that are not in the submodel. Coefficients are right to
-        1e-6 per SD, which is all that risks need.
+        about 1e-5 per SD, risks to 1e-5 at worst.
 
     Raises
     ------
@@ -139,12 +140,12 @@ def project_nested(
     standard, mean, sd = _standardised(matrix)
     standing, entropy = np.ascontiguousarray(standard.T), _entropy(wanted)
     rows, inside = _with_ones(standard[:, :0]), np.empty(0, dtype=np.int64)
-    fitted, value = _fit_targets(rows, wanted, _started(rows, wanted), TO_COMPARE)
+    fitted, value = _fit_targets(rows, wanted, _started(rows, wanted), TO_PREDICT)
     found = [_of_units(fitted, inside, (mean, sd), entropy - value)]
     for one in _positions("order", order, len(members)):
         rows, inside = np.vstack([rows, standing[members[one]]]), np.append(inside, members[one])
         start = np.pad(fitted, ((0, 0), (0, len(members[one]))))
-        fitted, value = _fit_targets(rows, wanted, start, TO_COMPARE)
+        fitted, value = _fit_targets(rows, wanted, start, TO_PREDICT)
         found.append(_of_units(fitted, inside, (mean, sd), entropy - value))
     return found
 

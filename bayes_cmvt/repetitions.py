@@ -111,9 +111,9 @@ class SelectionSettings:
     folds: int = 10
     repeats: int = 5
     subsamples: int = 200
-    splits: int = 50
-    seeds: int = 10
-    dealings: int = 100
+    splits: int = 40
+    seeds: int = 6
+    dealings: int = 50
     rope: float = DEFAULT_ROPE
     interval: float = 0.95
     seed: int = 2025

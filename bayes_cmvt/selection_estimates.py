@@ -26,7 +26,7 @@ from bayes_cmvt.scoring import Risks, auc_within_folds
 from bayes_cmvt.selection import elpd_differences, size_risks, suggest_size
 from bayes_cmvt.selection_rules import RULES
 
-PATIENT_REPLICATES = 1_000
+PATIENT_REPLICATES = 500  # a standard error is then right to 3 %
 WOULD_DO = 0.75  # share of what a predictor adds that another would add in its place
 SAYS_THE_SAME = 0.5  # share of what another adds that is left once the predictor is in
 

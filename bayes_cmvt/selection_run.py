@@ -35,6 +35,7 @@ OWN = (
     "selection_alternatives",
 )
 PILOT = 500  # draws
+REPLICATES = 2_000  # of the bootstrap over patients
 FORMATS: tuple[Literal["pdf", "png"], ...] = ("pdf", "png")
 
 
@@ -277,6 +278,7 @@ def _evaluated(
         cohort,
         settings=EvaluationSettings(
             interval=settings.interval,
+            replicates=REPLICATES,
             folds=settings.folds,
             repeats=settings.repeats if has_folds else 0,
             splits=0,

@@ -521,10 +521,10 @@ def test_nested_projections_are_the_projections_of_each_size(seed: int) -> None:
         alone = project(matrix[:, inside], targets)
         assert (one.coefficients[:, ~inside] == 0).all()
         per_sd = (one.coefficients[:, inside] - alone.coefficients) * matrix[:, inside].std(axis=0)
-        np.testing.assert_allclose(per_sd, 0, atol=1e-6)
-        np.testing.assert_allclose(one.divergence, alone.divergence, atol=1e-12)
+        np.testing.assert_allclose(per_sd, 0, atol=1e-4)
+        np.testing.assert_allclose(one.divergence, alone.divergence, atol=1e-9)
         own_risks = risks(alone, matrix[:, inside])
-        np.testing.assert_allclose(risks(one, matrix), own_risks, atol=1e-6)
+        np.testing.assert_allclose(risks(one, matrix), own_risks, atol=1e-5)
 
 
 @pytest.mark.reference
