@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayes_cmvt.runs import table_records
-from bayes_cmvt.textwidth import fitted, padded
+from bayes_cmvt.textwidth import fitted, padded, screen
 
 if TYPE_CHECKING:
     from bayes_cmvt.stages import StageResult
@@ -120,7 +120,7 @@ def baseline_text(record: dict[str, Any]) -> str:
         _performance_lines(record),
         _closing_lines(record),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return screen(blocks)
 
 
 def _workflow_lines(record: dict[str, Any]) -> list[str]:

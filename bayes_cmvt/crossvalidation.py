@@ -19,7 +19,13 @@ from bayes_cmvt.errors import OptionError
 from bayes_cmvt.pipeline import Patients, PipelineFit, run_pipeline
 from bayes_cmvt.posterior import design_of, expit, prior_of
 from bayes_cmvt.progress import Report
-from bayes_cmvt.refits import RefitLength, counted_refits, development_rows, refit_risks
+from bayes_cmvt.refits import (
+    RefitLength,
+    copied_seed,
+    counted_refits,
+    development_rows,
+    refit_risks,
+)
 
 EXACT = RefitLength(chains=2, warmup=500, draws=3000)
 SPLIT = RefitLength(chains=1, warmup=300, draws=1000)
@@ -228,9 +234,8 @@ def baseline_refitter(
         learnt = Patients(
             patients.columns[one.learnt], patients.outcome[one.learnt], patients.groups
         )
-        # a copy of the seed: spawning changes what the next spawning gives
-        seed = np.random.SeedSequence(one.seed.entropy, spawn_key=one.seed.spawn_key)
-        return pipeline_risk(run_pipeline(learnt, settings, seed), patients, one)
+        found = run_pipeline(learnt, settings, copied_seed(one.seed))
+        return pipeline_risk(found, patients, one)
 
     return functools.partial(counted_refits, risk, cores=cores, report=report)
 

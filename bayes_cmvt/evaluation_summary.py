@@ -8,7 +8,7 @@ import pandas as pd
 
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.runs import table_records
-from bayes_cmvt.textwidth import padded
+from bayes_cmvt.textwidth import padded, screen
 
 if TYPE_CHECKING:
     from bayes_cmvt.stages import StageResult
@@ -139,7 +139,7 @@ def validation_text(record: dict[str, Any]) -> str:
     blocks += [_set_lines(record, called) for called in record["sets"]]
     blocks += [_left_out_lines(record), _split_lines(record), _utility_lines(record)]
     blocks += [_update_lines(record), _closing_lines(record)]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return screen(blocks)
 
 
 def _how(record: dict[str, Any]) -> list[str]:

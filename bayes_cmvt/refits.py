@@ -184,12 +184,15 @@ def refit_draws(refit: Refit, length: RefitLength, stopped: Event | None = None)
     """Sample one refit, its chains one after the other; of no use where an event stopped it."""
     stopped = stopped or Event()
     problem = gibbs_problem(refit.matrix, refit.outcome, refit.prior)
-    # a copy of the seed: spawning changes what the next spawning gives
-    seed = np.random.SeedSequence(refit.seed.entropy, spawn_key=refit.seed.spawn_key)
-    chains = start_chains(problem, refit.prior, seed.spawn(length.chains))
+    chains = start_chains(problem, refit.prior, copied_seed(refit.seed).spawn(length.chains))
     for chain in chains:
         advance_chain(chain, problem, length.warmup + length.draws, stopped)
     return chain_draws(chains, problem, length.warmup)
+
+
+def copied_seed(seed: np.random.SeedSequence) -> np.random.SeedSequence:
+    """A copy of a seed: spawning changes what the next spawning gives."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
 
 
 def mean_risk(draws: Draws, matrix: Matrix) -> NDArray[np.float64]:

@@ -38,7 +38,13 @@ from bayes_cmvt.posterior import (
 from bayes_cmvt.priors import CoefficientPrior, shrinkage
 from bayes_cmvt.progress import Report
 from bayes_cmvt.projection import SearchPath
-from bayes_cmvt.refits import Development, RefitLength, counted_refits, refit_draws
+from bayes_cmvt.refits import (
+    Development,
+    RefitLength,
+    copied_seed,
+    counted_refits,
+    refit_draws,
+)
 from bayes_cmvt.selection_rules import (
     DEFAULT_ROPE,
     HORSESHOE,
@@ -209,14 +215,9 @@ def _stream(seed: int, *key: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=key)
 
 
-def copied(seed: np.random.SeedSequence) -> np.random.SeedSequence:
-    """A copy of a seed: spawning changes what the next spawning gives."""
-    return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-
-
 def search_stream(seed: np.random.SeedSequence, length: RefitLength) -> np.random.SeedSequence:
     """Stream of a search with the draws of a refit, which has spawned one for each chain."""
-    return copied(seed).spawn(length.chains + 1)[-1]
+    return copied_seed(seed).spawn(length.chains + 1)[-1]
 
 
 def reference_draws(draws: Draws) -> ReferenceDraws:
@@ -374,7 +375,7 @@ class Reference:
         """Which columns LASSO, and the whole frequentist workflow, keep; none where it fails."""
         patients = self.patients
         part = Patients(patients.columns[learnt], patients.outcome[learnt], patients.groups)
-        found = run_pipeline(part, self.cohort.study.baseline, copied(dealing))
+        found = run_pipeline(part, self.cohort.study.baseline, copied_seed(dealing))
         if not _has_models(found):
             return {}
         assert found.refit is not None

@@ -286,9 +286,7 @@ def load_baseline(path: str | Path) -> xr.DataTree:
     RunError
         No run folder, no baseline in it, or one that is damaged.
     """
-    folder = Path(path)
-    read_run(folder)
-    return _read_tree(folder, BASELINE, f"make it with `bayes-cmvt baseline {folder}`")
+    return _stage_tree(Path(path), BASELINE, "baseline")
 
 
 def load_selection(path: str | Path) -> xr.DataTree:
@@ -309,9 +307,12 @@ def load_selection(path: str | Path) -> xr.DataTree:
     RunError
         No run folder, no selection in it, or one that is damaged.
     """
-    folder = Path(path)
+    return _stage_tree(Path(path), SELECTION, "select")
+
+
+def _stage_tree(folder: Path, name: str, command: str) -> xr.DataTree:
     read_run(folder)
-    return _read_tree(folder, SELECTION, f"make it with `bayes-cmvt select {folder}`")
+    return _read_tree(folder, name, f"make it with `bayes-cmvt {command} {folder}`")
 
 
 def load_run(path: str | Path) -> xr.DataTree:

@@ -16,7 +16,7 @@ from threading import Event
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayes_cmvt.baseline import column_groups
 from bayes_cmvt.cohort import Cohort
@@ -49,7 +49,7 @@ from bayes_cmvt.submodels import (
 )
 
 LARGEST = 30  # predictors up to which the search goes unless told otherwise
-WITHIN_NOISE = 4.0  # elpd: differences below it count as none
+WITHIN_NOISE = 4.0  # elpd: a loss below it cannot be told from none
 
 
 def select(
@@ -245,7 +245,11 @@ def elpd_differences(judged: JudgedSizes, outcome: NDArray[np.int8]) -> tuple[Fl
     difference, se : ndarray, shape (1 + step,)
     """
     of_size, of_reference = judged.log_densities(outcome)
-    difference = of_size - of_reference
+    return _sum_and_error(of_size - of_reference)
+
+
+def _sum_and_error(difference: Floats) -> tuple[Floats, Floats]:
+    """Sum over patients, the last axis, and its standard error."""
     se = np.sqrt(difference.shape[-1] * difference.var(axis=-1, ddof=1))
     return difference.sum(axis=-1), se
 
@@ -281,9 +285,10 @@ def suggest_size(difference: Floats, se: Floats, least: int = 0) -> int:
     return int(np.argmax(close)) if close.any() else len(close) - 1
 
 
-def within_noise(difference: Floats, se: Floats) -> NDArray[np.bool_]:
-    """Which differences in elpd are no larger than one standard error, or less than 4."""
-    return np.asarray((difference >= -se) | (difference > -WITHIN_NOISE))
+def within_noise(difference: ArrayLike, se: ArrayLike) -> NDArray[np.bool_]:
+    """Which differences in elpd fall short by at most one standard error, or by less than 4."""
+    gap = np.asarray(difference)
+    return np.asarray((gap >= -np.asarray(se)) | (gap > -WITHIN_NOISE))
 
 
 def chosen_inside(judged: JudgedSizes, outcome: NDArray[np.int8], least: int) -> Positions:
@@ -309,8 +314,7 @@ def chosen_inside(judged: JudgedSizes, outcome: NDArray[np.int8], least: int) ->
     for chosen, fold in zip(sizes, judged.fold, strict=True):
         for number in np.unique(fold):
             others = difference[:, fold != number]
-            se = np.sqrt(others.shape[1] * others.var(axis=1, ddof=1))
-            chosen[fold == number] = suggest_size(others.sum(axis=1), se, least)
+            chosen[fold == number] = suggest_size(*_sum_and_error(others), least)
     return sizes
 
 

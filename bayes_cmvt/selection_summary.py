@@ -9,7 +9,8 @@ import pandas as pd
 
 from bayes_cmvt.glossary import PROCEDURES, SOURCES
 from bayes_cmvt.runs import table_records
-from bayes_cmvt.textwidth import fitted, padded
+from bayes_cmvt.selection import within_noise
+from bayes_cmvt.textwidth import fitted, padded, screen
 
 if TYPE_CHECKING:
     from bayes_cmvt.stages import StageResult
@@ -19,7 +20,6 @@ LABEL, PROCEDURE, FREQUENCY = 36, 24, 12
 MORE_SIZES, LEAST_SIZES = 3, 8  # sizes shown beyond the chosen one; sizes shown at least
 LISTED_AT_MOST = 10
 LEAST_LOSS = 0.005  # of AUC that is worth a sentence
-WITHIN_NOISE = 4.0  # elpd: differences below it count as none
 OFTEN = 0.3  # selection frequency from which a predictor outside the set is named
 SHORT = {
     "projection": "projection",
@@ -102,7 +102,7 @@ def selection_text(record: dict[str, Any]) -> str:
         [line for text in record["plain_words"] for line in wrap(text, WIDTH)],
         _closing_lines(record),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return screen(blocks)
 
 
 def _search_lines(record: dict[str, Any]) -> list[str]:
@@ -348,7 +348,7 @@ def _why_this_size(record: dict[str, Any]) -> str:
     row = record["selection"][record["size"]]
     if record["size"] != record["suggested"]:
         return f"The size was asked for; the suggested one is {record['suggested']}. "
-    if row["elpd_diff"] < -row["elpd_diff_se"] and row["elpd_diff"] <= -WITHIN_NOISE:
+    if not within_noise(row["elpd_diff"], row["elpd_diff_se"]):
         return "No size of the search comes within noise of the full posterior: this is its last. "
     kept = " with the forced predictors" if record["forced"] else ""
     return (

@@ -14,7 +14,7 @@ from bayes_cmvt.estimates import INTERCEPT
 from bayes_cmvt.intervals import equal_tailed
 from bayes_cmvt.posterior import settings_of
 from bayes_cmvt.study import level_text, prior_in_words
-from bayes_cmvt.textwidth import fitted, padded
+from bayes_cmvt.textwidth import fitted, padded, screen
 
 if TYPE_CHECKING:
     from bayes_cmvt.workflow import CheckResult, InvarianceResult, SampleResult
@@ -187,7 +187,7 @@ def sample_text(record: dict[str, Any]) -> str:
         _verdict_lines(record),
         _closing_lines(record),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return screen(blocks)
 
 
 def _closing_lines(record: dict[str, Any]) -> list[str]:
@@ -437,7 +437,7 @@ def check_text(result: CheckResult) -> str:
         [table_one_text(result.table_one)],
         _warning_lines(check_record(result), at_most=50),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    return screen(blocks)
 
 
 def check_record(result: CheckResult) -> dict[str, Any]:

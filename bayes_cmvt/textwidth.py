@@ -1,8 +1,20 @@
-"""How wide a text is on a terminal, where East Asian characters take two columns."""
+"""Texts on a terminal: how wide they are (East Asian characters take two columns), one screen."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+
+
+def screen(blocks: Sequence[Sequence[str]]) -> str:
+    r"""Blocks of lines as one text, a blank line between them; empty blocks are left out.
+
+    Examples
+    --------
+    >>> screen([["one", "two"], [], ["three"]])
+    'one\ntwo\n\nthree'
+    """
+    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def width(text: str) -> int:

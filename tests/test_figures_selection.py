@@ -193,7 +193,7 @@ def test_band_of_differences_that_count_as_none():
     (band,) = figure.axes[0].patches
     assert (band.get_y(), band.get_y() + band.get_height()) == (-4, 0)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "difference in elpd below 4: counts as none" in words
+    assert "loss of elpd below 4: cannot be told from none" in words
     assert any("± 1 SE" in word for word in words)
     assert not plot_selection_path(path_table(3), negligible=0).axes[0].patches
 

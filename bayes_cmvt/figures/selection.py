@@ -52,10 +52,10 @@ def plot_selection_path(
 ) -> Figure:
     """What is lost by stopping after each size of the path, compared with the full posterior.
 
-    From the top: the difference in elpd with 1 standard error, and the differences that count as
-    none; the AUC, its bars 1 standard error of its difference to that of the full posterior; the
-    share of folds whose own search had the same predictor among as many. A panel whose column is
-    absent or empty is left out. Nothing is computed and nothing is saved.
+    From the top: the difference in elpd with 1 standard error, and the losses that cannot be told
+    from none; the AUC, its bars 1 standard error of its difference to that of the full posterior;
+    the share of folds whose own search had the same predictor among as many. A panel whose column
+    is absent or empty is left out. Nothing is computed and nothing is saved.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def plot_selection_path(
         ``size, term, label, elpd_diff, elpd_diff_se``; ``auc, auc_diff, auc_diff_se,
         share_of_folds, suggested, chosen`` where there are any.
     negligible : float
-        Differences in elpd smaller than this count as none; 0 draws no band.
+        Losses of elpd smaller than this cannot be told from none; 0 draws no band.
     width_mm : float, optional
         85 up to eight predictors, otherwise 175.
 
@@ -118,7 +118,7 @@ def _draw_losses(axes: Axes, path: pd.DataFrame, negligible: float) -> Keys:
     }
     if negligible > 0:
         axes.axhspan(-negligible, 0.0, color=BAND, linewidth=0, zorder=0.5)
-        text = f"difference in elpd below {negligible:g}: counts as none"
+        text = f"loss of elpd below {negligible:g}: cannot be told from none"
         keys[text] = Patch(facecolor=BAND, linewidth=0)
     axes.set_ylabel("Difference in elpd\nto full posterior (nats)")
     return keys
