@@ -339,7 +339,11 @@ def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
     drawn = {"selection_path": plot_selection_path(tables["selection"])}
     if "selection_stability" in tables and "selection_frequencies" in tables:
         size = int(tables["selection"].query("chosen")["size"].iloc[0])
-        words = {"projection": f"projection (size {size})"}
+        level = tables["selection_rules"]["interval"].iloc[0]
+        words = {
+            "projection": f"projection (size {size})",
+            "interval": f"{level:.0%} interval excludes 0",
+        }
         drawn["selection_stability"] = plot_selection_stability(
             tables["selection_stability"], tables["selection_frequencies"], procedures=words
         )
