@@ -11,16 +11,14 @@ PIP_PYTHON = $(firstword $(foreach name,python3 python /usr/bin/python3,$(shell 
 .PHONY: sample test test-all check bench notebooks browser clean
 
 sample: $(READY)
-	$(BIN)/bayes-cmvt sample pep --out runs/pep --overwrite
+	$(BIN)/bayes-cmvt sample --out runs/cmvt --overwrite
 
 test: check
-	$(BIN)/python -m coverage run -m pytest -m "not slow"
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term
 
 # property tests look for new counterexamples here; in `make test` they repeat the same examples
 test-all: check
-	$(BIN)/python -m coverage run -m pytest --hypothesis-profile=search
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m pytest --hypothesis-profile=search --cov --cov-report=term
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -42,11 +42,16 @@ if TYPE_CHECKING:
     from bayes_cmvt.glossary import define as define
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
+    from bayes_cmvt.published.printed_table import read_published as read_published
+    from bayes_cmvt.published.reanalysis import published_tables as published_tables
+    from bayes_cmvt.reconstruction.synthetic_cohort import reconstruct as reconstruct
     from bayes_cmvt.recovery import invariance_test as invariance_test
     from bayes_cmvt.repetitions import SelectionSettings as SelectionSettings
     from bayes_cmvt.runs import load_baseline as load_baseline
     from bayes_cmvt.runs import load_run as load_run
     from bayes_cmvt.runs import load_selection as load_selection
+    from bayes_cmvt.sample_size import ExpectedFit as ExpectedFit
+    from bayes_cmvt.sample_size import sample_size_table as sample_size_table
     from bayes_cmvt.sampling import sample as sample
     from bayes_cmvt.selection import select as select
     from bayes_cmvt.selection_estimates import selection_table as selection_table
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.updating import update_model as update_model
     from bayes_cmvt.workers import Workers as Workers
 
+
 _SUBPACKAGES = ("metrics",)
 
 _ROOMS = {
@@ -63,6 +69,7 @@ _ROOMS = {
     "Cohort": "cohort",
     "DataError": "errors",
     "EvaluationSettings": "evaluation",
+    "ExpectedFit": "sample_size",
     "InputError": "errors",
     "LassoLogisticClassifier": "classifier",
     "MetricError": "errors",
@@ -92,7 +99,11 @@ _ROOMS = {
     "predict": "prediction",
     "predictions": "prediction",
     "prior_odds_ratios": "estimates",
+    "published_tables": "published.reanalysis",
+    "read_published": "published.printed_table",
+    "reconstruct": "reconstruction.synthetic_cohort",
     "sample": "sampling",
+    "sample_size_table": "sample_size",
     "select": "selection",
     "selection_table": "selection_estimates",
     "update_model": "updating",
@@ -104,6 +115,7 @@ __all__ = [
     "Cohort",
     "DataError",
     "EvaluationSettings",
+    "ExpectedFit",
     "InputError",
     "LassoLogisticClassifier",
     "MetricError",
@@ -134,7 +146,11 @@ __all__ = [
     "predict",
     "predictions",
     "prior_odds_ratios",
+    "published_tables",
+    "read_published",
+    "reconstruct",
     "sample",
+    "sample_size_table",
     "select",
     "selection_table",
     "update_model",

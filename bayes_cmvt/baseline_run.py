@@ -349,7 +349,7 @@ def _told(baseline: xr.DataTree, cohort: Cohort) -> dict[str, Any]:
             separated[step] |= {"kind": found.kind, "terms": list(found.terms)}
     return {
         "penalties": lasso_choice(baseline) if "lasso" in baseline.children else {},
-        "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
+        "study": {"name": cohort.study.name, "title": cohort.title},
         "development": {
             "patients": cohort.n_development,
             "events": cohort.events_development,

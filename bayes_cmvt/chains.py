@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 
 from bayes_cmvt import gibbs
 from bayes_cmvt.posterior import Draws
-from bayes_cmvt.priors import INTERCEPT_DF, CoefficientPrior, prior_draws
+from bayes_cmvt.priors import (
+    INTERCEPT_DF,
+    CoefficientPrior,
+    prior_draws,
+    with_pseudo_patients,
+)
 from bayes_cmvt.progress import Report, SamplingState
 from bayes_cmvt.threads import side_by_side
 
@@ -76,6 +81,7 @@ def gibbs_problem(
     -------
     Problem
     """
+    matrix, outcome, _ = with_pseudo_patients(matrix, outcome, prior)
     columns = np.ascontiguousarray(np.column_stack([np.ones(len(outcome)), matrix]))
     centred = outcome.astype(np.float64) - 0.5
     if independent is None:

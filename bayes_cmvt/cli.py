@@ -17,7 +17,7 @@ from bayes_cmvt.errors import BayesCmvtError, InputError
 
 DONE, DEFECT, BAD_INPUT, NOT_TRUSTED, INTERRUPTED = 0, 1, 2, 3, 130
 NOTHING_WRITTEN = "interrupted; nothing was written."
-DEFAULT_STUDY = "pep"  # until a cohort for cmvt exists
+DEFAULT_STUDY = "cmvt"  # on its SYNTHETIC cohort
 DEFAULT_SEED = 2025
 
 app = typer.Typer(
@@ -30,6 +30,13 @@ app = typer.Typer(
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A shipped study, or the path of a study file.")
+]
+StudyOnlyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A shipped study, or the path of a study file.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Run folder (default: runs/STUDY-COMMAND)."),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by sample.")]
 DataOption = Annotated[
@@ -416,6 +423,93 @@ def select(
     _show(record, selection_text(record), quiet=quiet, as_json=as_json)
     if result.problems:
         _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def published(
+    study: StudyOnlyArgument,
+    out: OutOption = None,
+    worth: Annotated[
+        int | None,
+        typer.Option("--worth", help="Patients' worth of each printed response (as the study)."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    interval: IntervalOption = 0.95,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Reanalyse printed results where no patient data exist: evidence, claims, information."""
+    from bayes_cmvt.published_run import PublishedRequest, published_study
+    from bayes_cmvt.published_summary import published_text, tables_record
+
+    request = PublishedRequest(study, out, seed, interval, worth, overwrite)
+    record = tables_record(published_study(request, say=_silent if quiet else print_message))
+    _show(record, published_text(record), quiet=quiet, as_json=as_json)
+
+
+@app.command()
+@reporting_errors
+def reconstruct(
+    study: StudyOnlyArgument,
+    copies: Annotated[
+        int, typer.Option("--copies", help="Cohorts that differ in what the print leaves open.")
+    ] = 1,
+    events: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--events", help="Events for development and validation (as the study)."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same cohort.")] = DEFAULT_SEED,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a SYNTHETIC cohort that agrees with the printed results, and show how far it does."""
+    from bayes_cmvt.reconstruction_run import ReconstructRequest, reconstruct_study
+    from bayes_cmvt.reconstruction_summary import reconstruction_record, reconstruction_text
+
+    request = ReconstructRequest(study, copies, events, seed, out, overwrite)
+    result = reconstruct_study(request, say=_silent if quiet else print_message)
+    record = reconstruction_record(result)
+    _show(record, reconstruction_text(record), quiet=quiet, as_json=as_json)
+
+
+@app.command()
+@reporting_errors
+def samplesize(
+    study: StudyOnlyArgument,
+    event_share: Annotated[
+        float | None,
+        typer.Option("--event-share", help="Expected (default: of the data, or as printed)."),
+    ] = None,
+    columns: Annotated[
+        int | None, typer.Option("--columns", help="Candidate columns (default: the study's).")
+    ] = None,
+    r2_cox_snell: Annotated[
+        float | None, typer.Option("--r2-cox-snell", help="Expected of the model, declared.")
+    ] = None,
+    r2_nagelkerke: Annotated[
+        float | None, typer.Option("--r2-nagelkerke", help="The same, as a share of its maximum.")
+    ] = None,
+    c_statistic: Annotated[
+        float | None, typer.Option("--c-statistic", help="Of an earlier model on other patients.")
+    ] = None,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Work out how many patients a study needs: its own formula, and Riley's criteria."""
+    from bayes_cmvt.published_run import SampleSizeRequest, sample_size_study
+    from bayes_cmvt.published_summary import sample_size_text, tables_record
+    from bayes_cmvt.sample_size import ExpectedFit
+
+    fit = ExpectedFit(r2_cox_snell, r2_nagelkerke, c_statistic)
+    request = SampleSizeRequest(study, fit, event_share, columns, out, overwrite)
+    record = tables_record(sample_size_study(request, say=_silent if quiet else print_message))
+    _show(record, sample_size_text(record), quiet=quiet, as_json=as_json)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from bayes_cmvt.plaintext import normalise_text, printable
 from bayes_cmvt.readers import SourceTable, name_notes, read_table
 from bayes_cmvt.schema import Continuous, Level, LevelPredictor
 from bayes_cmvt.study import AnyPredictor, Study, data_path, level_text, shipped_studies
+from bayes_cmvt.synthetic import titled
 
 CELLS_NAMED = 20
 DEVELOPMENT, VALIDATION = "development", "validation"
@@ -54,6 +55,11 @@ class Cohort:
     notes: tuple[str, ...]
     source: str
     sha256: str
+
+    @property
+    def title(self) -> str:
+        """The study's title, marked where the patients are synthetic."""
+        return titled(self.study.heading.title, self.source)
 
     @property
     def development(self) -> NDArray[np.bool_]:

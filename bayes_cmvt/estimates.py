@@ -21,11 +21,12 @@ from bayes_cmvt.posterior import (
     shrinkage_draws,
     thinned,
 )
-from bayes_cmvt.priors import absolute_quantile
+from bayes_cmvt.priors import absolute_quantile, prior_draws
 from bayes_cmvt.study import Study, level_text
 
 INTERCEPT = "(Intercept)"
 DEGREES_DRAWS = 400
+OWN_DRAWS = 100_000  # of a prior without closed form
 MONTE_CARLO_COLUMNS = ("rhat", "ess_bulk", "ess_tail", "mcse_mean", "mcse_lower", "mcse_upper")
 
 
@@ -172,6 +173,8 @@ def _prior_limits(fit: xr.DataTree, ci_prob: float) -> NDArray[np.float64]:
     own = ~prior.shrunk
     z = ndtri(tails(ci_prob)[1])
     limits[:, own] = prior.own_mean[own] + np.outer([-z, 0.0, z], prior.own_sd[own])
+    if prior.pseudo is not None:
+        limits[:, own] = equal_tailed(prior_draws(prior, OWN_DRAWS, rng).beta[:, own], ci_prob)
     return limits
 
 

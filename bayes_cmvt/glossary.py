@@ -23,6 +23,25 @@ DIMENSIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+PRIORS: Mapping[str, str] = MappingProxyType(
+    {
+        "weak": "a neutral weak prior, N(0, 5²)",
+        "moderate": "a neutral moderate prior, N(0, 0.355²)",
+        "strong": "a neutral strong prior, N(0, 0.205²)",
+        "optimistic": "a prior that leans the printed way",
+        "pessimistic": "a prior that leans the other way",
+        "horseshoe": "a horseshoe over the z values of all candidates",
+    }
+)
+PRIOR_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "median": "Posterior median of the odds ratio",
+        "lower": "Lower limit of the odds ratio",
+        "upper": "Upper limit of the odds ratio",
+        "prob_above_1": "Probability of an odds ratio above 1",
+    }
+)
+
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         # who and what
@@ -57,14 +76,14 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "shrinkage": "Posterior mean of the shrinkage factor: 0 left alone, 1 shrunk to nothing.",
         # what the prior said
         "contrast": "Contrast of the odds ratios of this row, in the column's own units.",
-        "prior_lower": "Lower limit of the odds ratio before the data.",
+        "prior_lower": "Lower limit before the data: of the odds ratio, or of a probability.",
         "prior_median": "Median of the odds ratio before the data.",
-        "prior_upper": "Upper limit of the odds ratio before the data.",
+        "prior_upper": "Upper limit before the data: of the odds ratio, or of a probability.",
         "posterior_lower": "Lower limit of the odds ratio given the data, on the row's contrast.",
         "posterior_median": "Median of the odds ratio given the data, on the row's contrast.",
         "posterior_upper": "Upper limit of the odds ratio given the data, on the row's contrast.",
         # diagnostics
-        "quantity": "Scalar of the posterior.",
+        "quantity": "What the row is about: a scalar of the posterior, or what a print implies.",
         "gated": "Whether the diagnostics gate looks at it.",
         "rhat": "Rank-normalised split R-hat: agreement between chains, below 1.01 is good.",
         "ess_bulk": "Bulk effective sample size: independent draws worth as much for the centre.",
@@ -169,7 +188,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "observed": "Share of events at this risk, smoothed.",
         "false_positive_rate": "Share of patients without the event who are called positive.",
         "sensitivity": "Share of patients with the event who are called positive.",
-        "group": "Tenth of the patients, by risk.",
+        "group": "Tenth of the patients, by risk; of printed responses what the source calls them.",
         "risk_lower": "Risk that parts the group from the one below; empty for the lowest.",
         "risk_upper": "Risk that parts the group from the one above; empty for the highest.",
         "events": "Number of events.",
@@ -216,7 +235,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "prior_beyond_rope": "Prior probability of a practical effect, on its contrast.",
         "rope_rule": "Whether a practical effect is likelier than not, and than before the data.",
         "interval_rule": "Whether the interval excludes 0.",
-        "columns": "Columns that the procedure keeps with all patients.",
+        "columns": "Columns that the procedure keeps; samplesize.csv: of all candidates.",
         "expected_wrong_sign": "Columns kept whose sign is expected to be wrong, by the posterior.",
         "expected_in_rope": "Columns kept that are expected to be of no practical size.",
         "other_label": "What figures and reports call it.",
@@ -230,6 +249,105 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "inside_envelope": "Whether P is at least 0.05 divided by the number of rows.",
         "distance": "Kolmogorov-Smirnov distance between the draws and the law they must follow.",
         "variant": "Sampler that was put to the proof: prior family and kind of sweep.",
+        # what was published
+        "z_lower": "Smallest |z| (estimate over its standard error) that rounds to the print.",
+        "z_upper": "Largest |z| that rounds to the print; empty where P is a bound.",
+        "se_lower": "Smallest standard error of the log odds ratio that rounds to the print.",
+        "se_upper": "Largest standard error of the log odds ratio that rounds to the print.",
+        "ci_lower": "Lower 95 % limit of the odds ratio, from the estimate and its standard error.",
+        "ci_upper": "Upper 95 % limit of the odds ratio, from the estimate and its standard error.",
+        "conditional_lower": "Lower limit of the odds ratio given that its P passed the rule.",
+        "conditional_upper": "Upper limit of the odds ratio given that its P passed the rule.",
+        "contrast_words": "What the printed odds ratio compares, in words.",
+        "prior": "Prior of the row: weak, moderate, strong, optimistic, pessimistic, horseshoe.",
+        "prior_mean": "Mean of the prior: of a log odds ratio on its contrast, of a probability.",
+        "prior_sd": "SD of the prior of the log odds ratio on its contrast.",
+        "prob_above_1": "Posterior probability of an odds ratio above 1.",
+        "prob_exceeds": "Posterior probability of more than the declared effect, the same way.",
+        "replication": "Probability of P < 0.05 and the same sign in a second such study.",
+        "lowest": "Smallest value that the print, or the assumption, allows.",
+        "at_print": "Value at the printed numbers themselves.",
+        "highest": "Largest value that the print, or the assumption, allows.",
+        "effect": "Odds ratio that is declared for power, type S and type M errors.",
+        "power": "Probability of a significant result at the declared effect.",
+        "type_s": "Share of significant results with the wrong sign at the declared effect.",
+        "type_m": "Mean exaggeration of significant results at the declared effect.",
+        "known": "What is known of the candidate's z: printed, dropped, nothing.",
+        **{
+            f"{prior}_{column}": f"{says} under {words}."
+            for prior, words in PRIORS.items()
+            for column, says in PRIOR_COLUMNS.items()
+        },
+        # what it implies
+        "claim_id": "Name of the claim.",
+        "claim": "What was printed.",
+        "implies": "What follows from it.",
+        "verdict": "consistent, impossible, or cannot be told.",
+        "reason": "Why, or what would be needed to tell.",
+        "labels": "Whether sensitivity and specificity are read as printed or swapped.",
+        "true_positive": "Patients with the event who were classified right.",
+        "true_negative": "Patients without the event who were classified right.",
+        "labels_development": "How the two rates of the development set are read.",
+        "labels_validation": "How the two rates of the validation set are read.",
+        "events_development": "Events in the development set under the scenario.",
+        "events_validation": "Events in the validation set under the scenario.",
+        "event_share": "Share of patients with the event.",
+        "split_p": "Two-sided P of such a split of the events, had it been purely random.",
+        "in_literature": "Whether the share lies in the range that the source quotes.",
+        **{
+            f"{column}_{name}": f"{says} in the {name} set."
+            for name in ("development", "validation")
+            for column, says in (
+                ("se_printed", "Standard error that the printed AUC interval implies"),
+                ("se_printed_lower", "Smallest such standard error that rounds to the print"),
+                ("se_printed_upper", "Largest such standard error that rounds to the print"),
+                ("se_hanley_mcneil", "Standard error of the AUC by Hanley and McNeil's formula"),
+            )
+        },
+        "swaps": "Sets whose labels the scenario swaps.",
+        "literature_factor": "Factor of the weight: distance of the share from the literature.",
+        "label_factor": "Factor of the weight: labels that would have to be swapped.",
+        "auc_factor": "Factor of the weight: printed AUC intervals against the formula.",
+        "weight": "Share of the product of all factors: a weighing, not a probability.",
+        "default": "Whether the scenario is assumed where one is needed.",
+        "assumption": "Under what the row holds.",
+        "finding": "The row as a sentence.",
+        # printed responses
+        "where": "Levels of predictors that make the group.",
+        "printed": "As the source printed it.",
+        "low": "Lower end of what the print leaves open.",
+        "high": "Upper end of what the print leaves open.",
+        "worth": "How many patients' worth of information the printed figure is given.",
+        "successes": "Pseudo-patients with the event: first number of the Beta prior.",
+        "failures": "Pseudo-patients without the event: second number of the Beta prior.",
+        "worth_of_range": "Worth if the printed range were a 95 % interval, which no source says.",
+        "stratum": "all, or the levels by which a printed direction divides the group.",
+        "responders": "Expected number of responders among so many new patients.",
+        "responders_lower": "Lower limit of the number of responders.",
+        "responders_upper": "Upper limit of the number of responders.",
+        "data_weight": "Share of the posterior mean that the data of n patients have.",
+        "n": "Number of patients that is needed, rounded up.",
+        "largest_pull": "Most by which the printed figure can still move the estimate.",
+        # sample size
+        "scenario": "What the event share of the row, or the reconstruction, is called.",
+        "r2_cox_snell": "Explained variation that is expected of the model (Cox-Snell).",
+        "r2_source": "Where that figure comes from.",
+        "criterion": "What the number of patients is for.",
+        "target": "Value that the criterion asks for.",
+        "n_exact": "The number before it is rounded up.",
+        "events_per_column": "Events per candidate column.",
+        "binding": "Whether this criterion asks for most.",
+        "study_n": "Patients that developed the model.",
+        "at_study_n": "What the criterion measures at those patients.",
+        # synthetic cohorts
+        "cohort": "SYNTHETIC where the patients are made up to agree with printed results.",
+        "achieved": "The quantity in the synthetic cohort.",
+        "tolerance": "How far it may be from the print; not targeted: any distance.",
+        "agrees": "Whether it is within that; empty where it is not targeted.",
+        "file": "File of the synthetic cohort.",
+        "correlation": "Assumed latent correlation between the printed risk factors.",
+        "seed": "Seed of the synthetic cohort.",
+        "attempts": "Cohorts that were made until one met every target.",
         # table 1
         "summary": "What the cells of this row hold.",
         "overall": "All patients that are analysed.",

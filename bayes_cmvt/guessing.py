@@ -181,6 +181,7 @@ def _study(answers: _Answers, candidates: Sequence[Candidate]) -> Study:
         baseline=Baseline(),
         decision=Decision(),
         published=None,
+        reconstruction=None,
         source="the draft",
         sha256="",
     )

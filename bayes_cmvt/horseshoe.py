@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_cmvt.priors import INTERCEPT_DF, CoefficientPrior
+from bayes_cmvt.priors import INTERCEPT_DF, CoefficientPrior, with_pseudo_patients
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -58,6 +58,7 @@ def logistic_model(
     if weights is not None and weights.shape != outcome.shape:
         msg = f"weights {weights.shape} do not fit {len(outcome)} outcomes"
         raise ValueError(msg)
+    matrix, outcome, weights = with_pseudo_patients(matrix, outcome, prior, weights)
     coords = {"coefficient": list(terms), "patient": np.arange(len(outcome))}
     with pm.Model(coords=coords) as model:
         columns = pm.Data("matrix", matrix, dims=("patient", "coefficient"))

@@ -12,11 +12,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_cmvt.design import Design
+from bayes_cmvt.errors import StudyError, quoted
+from bayes_cmvt.responses import pseudo_patients, response_priors
 
 KEPT_IN_SD = 2.5  # prior SD per predictor SD of a predictor with shrink = false
 INTERCEPT_DF = 3.0
 
+FLAT_SD = 50.0  # log-odds: as good as flat under the pseudo-patients that it leaves the word to
+
 type Family = Literal["regularized-horseshoe", "normal", "student-t"]
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoRows:
+    """Prior information as patients who count like others, at the mean of all other predictors.
+
+    With a flat prior of the log-odds of a group, ``a`` responders and ``b`` others leave its
+    response probability exactly Beta(a, b).
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (pseudo-patient, coefficient)
+        Standardised columns.
+    outcome : ndarray of {0, 1}, shape (pseudo-patient,)
+    """
+
+    matrix: NDArray[np.float64]
+    outcome: NDArray[np.int8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +66,9 @@ class CoefficientPrior:
         Patients that develop the model.
     pseudo_sd : float
         σ̃ = 1/√(ȳ(1 - ȳ)) at the observed event share.
+    pseudo : PseudoRows or None
+        Printed responses, where the study takes them as its prior; the columns that they inform
+        and the intercept then have priors of their own that are as good as flat.
     """
 
     family: Family
@@ -59,6 +84,7 @@ class CoefficientPrior:
     intercept_scale: float
     n: int
     pseudo_sd: float
+    pseudo: PseudoRows | None = None
 
 
 def pseudo_sd(event_share: float) -> float:
@@ -112,8 +138,11 @@ def numeric_prior(design: Design, *, n: int, events: int) -> CoefficientPrior:
     """
     study = design.study
     prior = study.prior
+    pseudo, informed = _pseudo_rows(design) if prior.published_responses else (None, ())
     shrunk = np.isin(design.terms, study.shrunk_terms)
     own_mean, own_sd = _own_priors(design)
+    own_mean[np.isin(design.terms, informed)] = 0.0
+    own_sd[np.isin(design.terms, informed)] = FLAT_SD
     sigma = pseudo_sd(events / n)
     tau0 = float("nan")
     if prior.family == "regularized-horseshoe" and shrunk.any():
@@ -130,11 +159,38 @@ def numeric_prior(design: Design, *, n: int, events: int) -> CoefficientPrior:
         slab_df=prior.slab_df,
         scale=prior.scale,
         df=prior.df,
-        intercept_family=prior.intercept,
-        intercept_scale=prior.intercept_scale,
+        intercept_family=prior.intercept if pseudo is None else "normal",
+        intercept_scale=prior.intercept_scale if pseudo is None else FLAT_SD,
         n=n,
         pseudo_sd=sigma,
+        pseudo=pseudo,
     )
+
+
+def _pseudo_rows(design: Design) -> tuple[PseudoRows, tuple[str, ...]]:
+    """The study's printed responses as standardised rows, and the columns that they inform.
+
+    Raises
+    ------
+    StudyError
+        They are not one for each level of one predictor: then no prior of the groups alone follows.
+    """
+    study = design.study
+    priors = response_priors(study)
+    named = {name for prior in priors for name, _ in prior.where}
+    predictor = next((one for one in study.predictors if named == {one.name}), None)
+    levels = 0 if predictor is None else len(predictor.terms) + 1
+    distinct = {prior.where for prior in priors}
+    if predictor is None or not len(priors) == len(distinct) == levels:
+        msg = (
+            f"{study.source}: published_responses = true under [prior] needs one table "
+            "[[published.responses]] for each level of one predictor that is not continuous, and "
+            f"no other; found {len(priors)} that name {quoted(sorted(named)) or 'none'}"
+        )
+        raise StudyError(msg)
+    rows = pseudo_patients(study, priors)
+    matrix = rows.standardised(design.mean, design.sd)
+    return PseudoRows(matrix, rows.outcome.astype(np.int8)), predictor.terms
 
 
 def _own_priors(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,6 +206,31 @@ def _own_priors(design: Design) -> tuple[NDArray[np.float64], NDArray[np.float64
                 mean[position], sd[position] = 0.0, KEPT_IN_SD
             position += 1
     return mean, sd
+
+
+def with_pseudo_patients(
+    matrix: NDArray[np.float64],
+    outcome: NDArray[np.int8],
+    prior: CoefficientPrior,
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.float64] | None]:
+    """Append the pseudo-patients of a prior to the rows that a sampler learns from.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (patient, coefficient)
+    outcome : ndarray of {0, 1}, shape (patient,)
+    prior : CoefficientPrior
+    weights : ndarray, shape (patient,), optional
+        Pseudo-patients count fully.
+    """
+    pseudo = prior.pseudo
+    if pseudo is None:
+        return matrix, outcome, weights
+    if weights is not None:
+        weights = np.concatenate([weights, np.ones(len(pseudo.outcome))])
+    rows = np.vstack([matrix, pseudo.matrix])
+    return rows, np.concatenate([outcome, pseudo.outcome]).astype(outcome.dtype), weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +276,26 @@ def prior_draws(prior: CoefficientPrior, draws: int, rng: np.random.Generator) -
     beta[:, prior.shrunk] *= sd
     beta[:, ~prior.shrunk] *= prior.own_sd[~prior.shrunk]
     beta[:, ~prior.shrunk] += prior.own_mean[~prior.shrunk]
+    if prior.pseudo is not None:
+        intercept, beta = _informed_draws(prior.pseudo, beta, rng)
     return PriorDraws(intercept, beta, tau, local, slab)
+
+
+def _informed_draws(
+    pseudo: PseudoRows, beta: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw each group's probability from its Beta, and solve for intercept and coefficients."""
+    groups, member = np.unique(pseudo.matrix, axis=0, return_inverse=True)
+    events = np.bincount(member.ravel(), pseudo.outcome)
+    others = np.bincount(member.ravel()) - events
+    share = rng.beta(events, others, (len(beta), len(groups)))
+    log_odds = np.log(share) - np.log1p(-share)
+    columns = np.flatnonzero(groups.any(axis=0))
+    rows = np.column_stack([np.ones(len(groups)), groups[:, columns]])
+    solved = np.linalg.solve(rows, log_odds.T).T
+    beta = beta.copy()
+    beta[:, columns] = solved[:, 1:]
+    return solved[:, 0], beta
 
 
 def prior_variance(
@@ -265,7 +365,11 @@ def absolute_quantile(
     if not prior.shrunk.any():
         return float("nan")
     one = replace(
-        prior, shrunk=np.array([True]), own_mean=np.array([np.nan]), own_sd=np.array([np.nan])
+        prior,
+        shrunk=np.array([True]),
+        own_mean=np.array([np.nan]),
+        own_sd=np.array([np.nan]),
+        pseudo=None,
     )
     beta = prior_draws(one, draws, rng).beta
     return float(np.quantile(np.abs(beta), probability))

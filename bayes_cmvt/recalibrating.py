@@ -31,7 +31,7 @@ from bayes_cmvt import gibbs
 from bayes_cmvt.chains import Problem, kernel_prior, rare_outcome, start_chains
 from bayes_cmvt.compilation import compiled
 from bayes_cmvt.posterior import BLOCK_VALUES, linear_predictor_blocks
-from bayes_cmvt.priors import CoefficientPrior
+from bayes_cmvt.priors import CoefficientPrior, with_pseudo_patients
 from bayes_cmvt.progress import Report, SamplingState
 from bayes_cmvt.refits import RefitLength
 from bayes_cmvt.threads import side_by_side
@@ -287,6 +287,8 @@ def sampled_site(
     -------
     SiteDraws
     """
+    matrix, outcome, _ = with_pseudo_patients(old.matrix, old.outcome, prior)
+    old, prior = replace(old, matrix=matrix, outcome=outcome), replace(prior, pseudo=None)
     extended = _with_level(prior)
     rare = any(rare_outcome(float(one.outcome.mean())) for one in (old, new))
     problem = Problem(_rows(old, new), NO_GROUPS, kernel_prior(extended), rare)

@@ -27,8 +27,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt.errors import RunError
+from bayes_cmvt.synthetic import MARK, is_synthetic
 
 SCHEMA = 1
+MARKED = "cohort"  # column of every table made from a synthetic cohort
 RUN, STUDY, POSTERIOR, COHORT = "run.json", "study.toml", "posterior.nc", "cohort.parquet"
 BASELINE, SELECTION = "baseline.nc", "selection.nc"
 EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
@@ -195,9 +197,13 @@ def write_files(
 
 
 def write_tables(
-    folder: Path, *, run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+    folder: Path,
+    *,
+    run: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write ``run.json`` and the tables of any run into a folder.
+    """Write ``run.json``, the tables of any run and files beside them into a folder.
 
     Parameters
     ----------
@@ -206,12 +212,26 @@ def write_tables(
         Content of ``run.json``.
     tables : mapping of str to DataFrame
         Name without ending to table.
+    files : mapping of str to bytes, optional
+        Other files by their path within the folder.
     """
     (folder / "tables").mkdir()
-    for name, table in tables.items():
+    for relative, content in (files or {}).items():
+        (folder / relative).parent.mkdir(parents=True, exist_ok=True)
+        (folder / relative).write_bytes(content)
+    for name, table in _marked(tables, run).items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     text = json.dumps({"schema": SCHEMA, **run}, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / RUN).write_text(text + "\n", encoding="utf-8")
+
+
+def _marked(
+    tables: Mapping[str, pd.DataFrame], run: Mapping[str, Any], source: str | None = None
+) -> dict[str, pd.DataFrame]:
+    """Say in every table, in a last column, that its patients are synthetic, where they are."""
+    if not is_synthetic(run.get("data", {}).get("file"), source):
+        return dict(tables)
+    return {name: table.assign(**{MARKED: MARK}) for name, table in tables.items()}
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
@@ -377,7 +397,7 @@ def load_rows(folder: Path) -> pd.DataFrame:
 
 
 def load_table(folder: Path, name: str) -> pd.DataFrame | None:
-    """Read a table of a run; None where it is not there yet.
+    """Read a table of a run, without its mark of a synthetic cohort; None where it is not there.
 
     Raises
     ------
@@ -386,12 +406,13 @@ def load_table(folder: Path, name: str) -> pd.DataFrame | None:
     """
     file = folder / "tables" / f"{name}.csv"
     try:
-        return pd.read_csv(file, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(file, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         msg = f"{file} is damaged ({type(error).__name__}); run its command with --overwrite"
         raise RunError(msg) from None
+    return table.drop(columns=MARKED, errors="ignore")
 
 
 def table_records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -414,6 +435,7 @@ def add_stage(
     outdated: Sequence[str] = (),
     files: Mapping[str, bytes] | None = None,
     renewed: Sequence[str] = (),
+    source: str | None = None,
 ) -> None:
     """Add the tables of a later command to a run, and write down what they were made from.
 
@@ -435,6 +457,8 @@ def add_stage(
         Other files by their path within the folder.
     renewed : sequence of str
         Models of which no old row is kept, whatever its set of patients.
+    source : str, optional
+        File of other patients that the tables were made from.
 
     Raises
     ------
@@ -443,6 +467,7 @@ def add_stage(
     """
     run = read_run(folder)
     done = dict(run.get("stages", {}))
+    tables = _marked(tables, run, source)
     contents = {
         folder / "tables" / f"{name}.csv": _merged(folder, name, table, renewed)
         for name, table in tables.items()

@@ -288,6 +288,7 @@ class Prior(Table):
     df: Positive = 4.0
     intercept: Literal["student-t", "normal"] = "student-t"
     intercept_scale: Positive = 2.5
+    published_responses: bool = False
 
 
 class Baseline(Table):
@@ -329,6 +330,8 @@ class PublishedPerformance(Table):
     """``[[published.performance]]``: printed performance of one set of patients."""
 
     set: Name
+    n: Printed | None = None
+    events: Printed | None = None
     auc: Printed | None = None
     auc_low: Printed | None = None
     auc_high: Printed | None = None
@@ -338,15 +341,58 @@ class PublishedPerformance(Table):
     calibration_mae: Printed | None = None
 
 
+class PublishedResponse(Table):
+    """``[[published.responses]]``: a printed share of responders in one group of patients.
+
+    ``where`` names the group by levels of predictors; ``worth`` is how many patients' worth of
+    information the share is given as a prior, which no source prints.
+    """
+
+    group: Text
+    where: dict[Name, LevelValue] = {}
+    share: Printed | None = None
+    low: Printed | None = None
+    high: Printed | None = None
+    worth: Annotated[int, Field(ge=1, le=10_000)] = 20
+    note: Text = ""
+
+
+class PublishedDirection(Table):
+    """``[[published.directions]]``: of two groups, the one that is printed to respond better."""
+
+    where: dict[Name, LevelValue]
+    better: dict[Name, LevelValue]
+    worse: dict[Name, LevelValue]
+    note: Text = ""
+
+
+class SampleSizeFormula(Table):
+    """``[published.sample_size]``: the source's own formula, N = K² p (1 - p) / δ²."""
+
+    k: Printed
+    delta: Printed
+    proportions: Annotated[tuple[Printed, ...], Field(strict=False, min_length=1, max_length=2)]
+    printed: Annotated[tuple[Printed, ...], Field(strict=False)] = ()
+    missing: Printed | None = None
+    printed_with_missing: Annotated[tuple[Printed, ...], Field(strict=False)] = ()
+
+
 class Published(Table):
     """``[published]``: what the original study printed, as texts that keep the precision."""
 
     n: Printed | None = None
     n_development: Printed | None = None
     n_validation: Printed | None = None
+    events: Printed | None = None
+    events_development: Printed | None = None
+    events_validation: Printed | None = None
     candidates: Printed | None = None
     literature_incidence: Annotated[tuple[Printed, Printed], Field(strict=False)] | None = None
     assumed_or: Printed | None = None
+    expected_or: Printed | None = None
     retained: Annotated[tuple[Name, ...], Field(strict=False)] = ()
     coefficients: Annotated[tuple[PublishedCoefficient, ...], Field(strict=False)] = ()
     performance: Annotated[tuple[PublishedPerformance, ...], Field(strict=False)] = ()
+    responses: Annotated[tuple[PublishedResponse, ...], Field(strict=False)] = ()
+    directions: Annotated[tuple[PublishedDirection, ...], Field(strict=False)] = ()
+    sample_size: SampleSizeFormula | None = None

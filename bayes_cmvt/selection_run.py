@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.stages import JUDGED, LONG_RUN, StageResult, finished_stage, learnt_cohort
+from bayes_cmvt.synthetic import NOTICE, is_synthetic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,7 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
         },
         **_told(fit, selection, cohort),
     }
-    files = {runs.SELECTION: runs.tree_bytes(selection), **_figures(tables)}
+    files = {runs.SELECTION: runs.tree_bytes(selection), **_figures(tables, cohort.source)}
     record["files"] = [*(f"tables/{name}.csv" for name in tables), *files]
     outdated = _outdated(request.run, tables)
     runs.add_stage(
@@ -308,7 +309,7 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
     }
     settings, honest = settings_of(selection), honest_difference(selection)
     told: dict[str, Any] = {
-        "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
+        "study": {"name": cohort.study.name, "title": cohort.title},
         "development": {
             "patients": cohort.n_development,
             "events": cohort.events_development,
@@ -331,10 +332,10 @@ def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str,
     return told
 
 
-def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
+def _figures(tables: Mapping[str, pd.DataFrame], source: str) -> dict[str, bytes]:
     """The two figures of the stage, by path within the folder."""
     from bayes_cmvt.figures.selection import plot_selection_path, plot_selection_stability
-    from bayes_cmvt.figures.style import save_bytes
+    from bayes_cmvt.figures.style import add_headline, save_bytes
 
     drawn = {"selection_path": plot_selection_path(tables["selection"])}
     if "selection_stability" in tables and "selection_frequencies" in tables:
@@ -347,6 +348,8 @@ def _figures(tables: Mapping[str, pd.DataFrame]) -> dict[str, bytes]:
         drawn["selection_stability"] = plot_selection_stability(
             tables["selection_stability"], tables["selection_frequencies"], procedures=words
         )
+    for figure in drawn.values() if is_synthetic(source) else ():
+        add_headline(figure, NOTICE)
     return {
         f"figures/{name}.{kind}": save_bytes(figure, kind)
         for name, figure in drawn.items()

@@ -1,10 +1,12 @@
-"""What the commands that build on a run share: its patients, and what a finished stage gives."""
+"""What commands share: the patients of a run, what a finished stage gives, versions, folders."""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,27 @@ JUDGED = (
     "calibration_tests",
 )
 
+LIBRARIES = ("pymc", "nutpie", "pytensor", "arviz", "numpy", "scipy", "pandas", "xarray", "numba")
+
 type Say = Callable[[str], None]
+
+
+def versions() -> dict[str, str]:
+    """Versions of the package, of Python and of the libraries that numbers depend on."""
+    return {
+        "bayes-cmvt": version("bayes-cmvt"),
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def check_folder(folder: Path, say: Say, *, overwrite: bool) -> None:
+    """Refuse a run folder that cannot be written, and name what killed runs left beside it."""
+    from bayes_cmvt.runs import check_destination, leftovers
+
+    check_destination(folder, overwrite=overwrite)
+    for path in leftovers(folder):
+        say(f"{path} was left by a run that was killed; it may be deleted")
 
 
 @dataclass(frozen=True, eq=False)

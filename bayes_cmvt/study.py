@@ -14,6 +14,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from bayes_cmvt.assumed_cohort import (
+    AssumedCohort,
+    Correlation,
+    Formula,
+    Marginal,
+    Quantity,
+)
 from bayes_cmvt.contradictions import FAMILY_KEYS, PRIOR_KEYS, contradictions
 from bayes_cmvt.errors import StudyError, nearest, quoted
 from bayes_cmvt.schema import (
@@ -34,7 +41,9 @@ from bayes_cmvt.schema import (
     Prior,
     Published,
     PublishedCoefficient,
+    PublishedDirection,
     PublishedPerformance,
+    PublishedResponse,
     Split,
     level_text,
 )
@@ -48,10 +57,17 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "baseline": Baseline,
     "decision": Decision,
     "published": Published,
+    "reconstruction": AssumedCohort,
 }
 NESTED: dict[str, type[BaseModel]] = {
     "coefficients": PublishedCoefficient,
     "performance": PublishedPerformance,
+    "responses": PublishedResponse,
+    "directions": PublishedDirection,
+    "marginals": Marginal,
+    "quantities": Quantity,
+    "formulas": Formula,
+    "correlations": Correlation,
 }
 
 
@@ -74,6 +90,8 @@ class Study:
     baseline : Baseline
     decision : Decision
     published : Published or None
+    reconstruction : AssumedCohort or None
+        What a synthetic cohort is assumed to look like beyond what was published.
     source : str
         Name of the file that it was read from, without its folder.
     sha256 : str
@@ -91,6 +109,7 @@ class Study:
     baseline: Baseline
     decision: Decision
     published: Published | None
+    reconstruction: AssumedCohort | None
     source: str
     sha256: str
     folder: Path | None = field(default=None, compare=False)
@@ -106,12 +125,20 @@ class Study:
         return tuple(term for predictor in self.predictors for term in predictor.terms)
 
     @cached_property
+    def informed_predictors(self) -> frozenset[str]:
+        """Predictors whose levels have printed responses that the study takes as its prior."""
+        if self.published is None or not self.prior.published_responses:
+            return frozenset()
+        return frozenset(name for one in self.published.responses for name in one.where)
+
+    @cached_property
     def shrunk_terms(self) -> tuple[str, ...]:
-        """Design columns under the study's shrinkage prior: not kept in, no prior of their own."""
+        """Design columns under the shrinkage prior: not kept in, no prior of their own."""
         return tuple(
             term
             for predictor in self.predictors
             if predictor.shrink and predictor.prior is None
+            if predictor.name not in self.informed_predictors
             for term in predictor.terms
         )
 
@@ -137,6 +164,8 @@ class Study:
         document["decision"] = _table(self.decision)
         if self.published is not None:
             document["published"] = _table(self.published)
+        if self.reconstruction is not None:
+            document["reconstruction"] = _table(self.reconstruction)
         return tomli_w.dumps(document)
 
     def with_missing(self, rule: Literal["error", "drop"]) -> Study:
@@ -326,6 +355,7 @@ def _assembled(
         baseline=sections.get("baseline", Baseline()),
         decision=sections.get("decision", Decision()),
         published=sections.get("published"),
+        reconstruction=sections.get("reconstruction"),
         source=source,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from bayes_cmvt.estimates import INTERCEPT
 from bayes_cmvt.intervals import equal_tailed
 from bayes_cmvt.posterior import settings_of
-from bayes_cmvt.study import level_text, prior_in_words
+from bayes_cmvt.responses import response_priors
+from bayes_cmvt.study import Study, level_text, prior_in_words
+from bayes_cmvt.synthetic import NOTICE, is_synthetic
 from bayes_cmvt.textwidth import fitted, padded, screen
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ KEPT_SHOWN = 0.30  # predictors kept less are counted, not listed
 LISTED_AT_LEAST, LISTED_AT_MOST = 6, 15
 LABEL_WIDTH = 38
 NOTES_SHOWN = 8
+SCREEN_WIDTH = 100
 
 
 def sample_record(result: SampleResult) -> dict[str, Any]:
@@ -41,7 +45,8 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
     study, settings = cohort.study, settings_of(result.fit)
     return {
         "study": study.name,
-        "title": study.heading.title,
+        "title": cohort.title,
+        "synthetic": is_synthetic(cohort.source),
         "source": cohort.source,
         "patients": len(cohort.outcome),
         "events": int(cohort.outcome.sum()),
@@ -52,6 +57,7 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
         "notes": list(cohort.notes),
         "interval": result.interval,
         "prior": {"words": prior_in_words(study), **_effective_numbers(result)},
+        "printed_responses": _response_records(study),
         "sampling": {
             **settings,
             "max_rhat": _number(verdict.max_rhat),
@@ -73,6 +79,16 @@ def sample_record(result: SampleResult) -> dict[str, Any]:
         "one_sided_levels": result.one_sided.to_dict("records"),
         "run_folder": str(result.folder),
     }
+
+
+def _response_records(study: Study) -> list[dict[str, Any]]:
+    """The printed responses that are the prior of the groups; none where the study takes none."""
+    if not study.informed_predictors:
+        return []
+    return [
+        {"group": one.group, "worth": one.worth, "successes": one.a, "failures": one.b}
+        for one in response_priors(study)
+    ]
 
 
 def _agreement_record(result: SampleResult) -> dict[str, Any] | None:
@@ -205,6 +221,7 @@ def _heading_lines(record: dict[str, Any]) -> list[str]:
         f"{record['candidates']} candidates, {record['columns']} columns"
     )
     lines = [f"{record['study']}  {record['title']}", f"  {record['source']}: {counts}"]
+    lines += _synthetic_lines(record["source"])
     left_out = [f"{count:,} {step}" for step, count in record["flow"].items() if "left" in step]
     changed = [text for text in left_out if not text.startswith("0 ")]
     lines.append(f"  {'; '.join(changed) if changed else 'nothing left out'}")
@@ -217,6 +234,12 @@ def _heading_lines(record: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _synthetic_lines(source: str) -> list[str]:
+    if not is_synthetic(source):
+        return []
+    return wrap(NOTICE, SCREEN_WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
 def _note_lines(record: dict[str, Any]) -> list[str]:
     notes = record["notes"]
     lines = [f"  note: {note}" for note in notes[:NOTES_SHOWN]]
@@ -227,7 +250,7 @@ def _note_lines(record: dict[str, Any]) -> list[str]:
 
 def _fit_lines(record: dict[str, Any]) -> list[str]:
     prior, sampling, loo = record["prior"], record["sampling"], record["loo"]
-    lines = [f"prior      {prior['words']}"]
+    lines = [f"prior      {prior['words']}", *_response_lines(record)]
     if "m_eff_prior" in prior:
         lines.append(
             f"           effective number a priori: {_median_and_90(prior['m_eff_prior'])}"
@@ -253,6 +276,16 @@ def _fit_lines(record: dict[str, Any]) -> list[str]:
     ]
     labels = ["posterior", *[""] * len(after)]
     return [*lines, *(f"{label:<11}{text}" for label, text in zip(labels, after, strict=False))]
+
+
+def _response_lines(record: dict[str, Any]) -> list[str]:
+    rows = record["printed_responses"]
+    if not rows:
+        return []
+    told = ", ".join(f"{row['group']} Beta({row['successes']}, {row['failures']})" for row in rows)
+    worth = sum(row["worth"] for row in rows)
+    text = f"printed responses, worth {worth} patients: {told}; no shrinkage between these groups"
+    return wrap(text, SCREEN_WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
 
 
 def _median_and_90(limits: dict[str, float]) -> str:
@@ -433,7 +466,7 @@ def check_text(result: CheckResult) -> str:
         f"{len(cohort.study.predictors)} candidates, {len(cohort.study.terms)} columns"
     )
     blocks = [
-        [heading, *lines, *notes],
+        [heading, *_synthetic_lines(cohort.source), *lines, *notes],
         [table_one_text(result.table_one)],
         _warning_lines(check_record(result), at_most=50),
     ]
@@ -445,6 +478,7 @@ def check_record(result: CheckResult) -> dict[str, Any]:
     table = result.table_one.astype(object).where(result.table_one.notna(), None)
     return {
         "study": result.cohort.study.name,
+        "title": result.cohort.title,
         "source": result.cohort.source,
         "flow": {str(step): int(count) for step, count in result.flow.itertuples(index=False)},
         "notes": list(result.cohort.notes),

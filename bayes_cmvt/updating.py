@@ -280,10 +280,13 @@ def _power_priors(given: _Given) -> Iterator[Update | Refused]:
 
     both = _together(given.old, given.new)
     sizes = [len(given.old.outcome), len(given.new.outcome)]
+    prior = prior_of(given.fit)
     compiled = nuts.compile_nuts(
-        *(both.matrix, both.outcome, prior_of(given.fit), design_of(given.fit).terms),
+        *(both.matrix, both.outcome, prior, design_of(given.fit).terms),
         weights=np.repeat([POWERS[0], 1.0], sizes),
     )
+    if prior.pseudo is not None:  # the compiled model ends with its pseudo-patients
+        sizes[1] += len(prior.pseudo.outcome)
     length = nuts.NutsLength(LENGTH.chains, NUTS_WARMUP, NUTS_DRAWS, NUTS_TARGET, given.cores)
     for position, (name, power) in enumerate(zip(names, POWERS, strict=True)):
         weighted = compiled.with_data(weights=np.repeat([power, 1.0], sizes))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bayes_cmvt.cohort import Cohort, load_cohort
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.stages import LONG_RUN, Say, StageResult, finished_stage, run_cohort
+from bayes_cmvt.synthetic import titled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,7 @@ def validate_run(
         **told,
     }
     outdated = [name for name in _made_by(stage) if name not in tables]
-    runs.add_stage(request.run, stage, record, tables, outdated=outdated)
+    runs.add_stage(request.run, stage, record, tables, outdated=outdated, source=cohort.source)
     return finished_stage(request.run, stage, record, run, TABLES)
 
 
@@ -132,7 +133,7 @@ def _judged(
     for one in found.judged:
         if one.left_out is not None:
             tables["loo"] = one.left_out.patients
-    return tables, _told(cohort, found)
+    return tables, _told(titled(cohort.title, fit.attrs["data_source"]), cohort, found)
 
 
 def _models(request: ValidateRequest, fit: xr.DataTree) -> dict[str, xr.DataTree]:
@@ -204,7 +205,7 @@ def _inputs(request: ValidateRequest, cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def _told(cohort: Cohort, found: Evaluation) -> dict[str, Any]:
+def _told(title: str, cohort: Cohort, found: Evaluation) -> dict[str, Any]:
     """What the summary says besides the tables."""
     told: dict[str, Any] = {
         "sets": {
@@ -214,7 +215,7 @@ def _told(cohort: Cohort, found: Evaluation) -> dict[str, Any]:
             }
             for one in found.judged
         },
-        "study": {"name": cohort.study.name, "title": cohort.study.heading.title},
+        "study": {"name": cohort.study.name, "title": title},
         "use": cohort.study.decision.use,
     }
     for one in found.judged:

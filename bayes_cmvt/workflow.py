@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,8 +17,9 @@ from bayes_cmvt.cohort import Cohort, flow_table, load_cohort, load_new_patients
 from bayes_cmvt.design import Design, extreme_leverage, learn_design, one_sided_levels
 from bayes_cmvt.errors import OptionError, nearest, quoted
 from bayes_cmvt.intervals import tails
-from bayes_cmvt.stages import LONG_RUN, Say
+from bayes_cmvt.stages import LONG_RUN, Say, check_folder, versions
 from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
+from bayes_cmvt.synthetic import MARK, is_synthetic
 from bayes_cmvt.table_one import table_one
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from bayes_cmvt.progress import Report
     from bayes_cmvt.sampling import SamplerSettings
 
-LIBRARIES = ("pymc", "nutpie", "pytensor", "arviz", "numpy", "scipy", "pandas", "xarray", "numba")
 SHORTER = {
     "gibbs": "--warmup 300 --draws 1000",
     "nuts": "--engine gibbs, or --warmup 500 --draws 1000 --target-accept 0.9",
@@ -183,16 +181,7 @@ def _check_request(request: SampleRequest, folder: Path, say: Say) -> None:
     if request.cores is not None and request.cores < 1:
         msg = f"--cores: found {request.cores}; allowed: 1 or more"
         raise OptionError(msg)
-    _check_folder(folder, say, overwrite=request.overwrite)
-
-
-def _check_folder(folder: Path, say: Say, *, overwrite: bool) -> None:
-    """Refuse a run folder that cannot be written, and name what killed runs left beside it."""
-    from bayes_cmvt.runs import check_destination, leftovers
-
-    check_destination(folder, overwrite=overwrite)
-    for path in leftovers(folder):
-        say(f"{path} was left by a run that was killed; it may be deleted")
+    check_folder(folder, say, overwrite=request.overwrite)
 
 
 def _announce(cohort: Cohort, request: SampleRequest, say: Say) -> None:
@@ -312,7 +301,7 @@ def _run_record(result: SampleResult, seconds: Mapping[str, float]) -> dict[str,
     return {
         "command": "sample",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": versions(),
         "seed": settings["seed"],
         "engine": settings["engine"],
         "settings": {**settings, "interval": result.interval},
@@ -324,14 +313,6 @@ def _run_record(result: SampleResult, seconds: Mapping[str, float]) -> dict[str,
         "notes": list(cohort.notes),
         "seconds": dict(seconds),
         "diagnostics": finite(asdict(verdict)),
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "bayes-cmvt": version("bayes-cmvt"),
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
     }
 
 
@@ -369,14 +350,17 @@ def predict_patients(folder: Path, data: Path, interval: float) -> PredictResult
     """Compute the risks of the rows of a new file from a run folder alone."""
     from bayes_cmvt.posterior import design_of
     from bayes_cmvt.prediction import predict
-    from bayes_cmvt.runs import load_run, read_run
+    from bayes_cmvt.runs import MARKED, load_run, read_run
 
     tails(interval)
     verdict = read_run(folder)["diagnostics"]
     fit = load_run(folder)
     patients = load_new_patients(design_of(fit).study, data)
+    risks = predict(fit, patients, ci_prob=interval)
+    if is_synthetic(fit.attrs["data_source"], data.name):
+        risks = risks.assign(**{MARKED: MARK})
     return PredictResult(
-        risks=predict(fit, patients, ci_prob=interval),
+        risks=risks,
         problems=tuple(verdict["problems"]),
         notes=patients.notes,
         left_out=patients.left_out,
@@ -418,9 +402,17 @@ def list_studies(name: str | None) -> str:
     width = max(len(study.name) for study in studies)
     return "\n".join(
         f"{study.name:<{width}}  {study.heading.title}  ({len(study.predictors)} candidates; "
-        + ("patient data embedded)" if study.heading.data else "no public patient data)")
+        + f"{_embedded(study)})"
         for study in studies
     )
+
+
+def _embedded(study: Study) -> str:
+    if study.heading.data is None:
+        return "no public patient data"
+    if is_synthetic(study.heading.data):
+        return f"a {MARK} cohort embedded that agrees with the printed results; no patient data"
+    return "patient data embedded"
 
 
 @dataclass(frozen=True)
@@ -484,7 +476,7 @@ def simulate_invariance(
 
     recovery.check_invariance(request.replications, request.seed, recovery.SWEEPS, request.cores)
     folder = request.out or Path("runs") / f"simulate-{request.kind}"
-    _check_folder(folder, say, overwrite=request.overwrite)
+    check_folder(folder, say, overwrite=request.overwrite)
     table = recovery.invariance_test(
         replications=request.replications,
         seed=request.seed,
@@ -528,7 +520,7 @@ def _invariance_run(result: InvarianceResult, seconds: float) -> dict[str, Any]:
     return {
         "command": f"simulate {request.kind} --invariance",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": versions(),
         "seed": request.seed,
         "engine": "gibbs",
         "settings": {

@@ -311,8 +311,8 @@ SAMPLE = ["sample", "small.toml", "--data", "small.csv", *SHORT]
 EXCEL = ["check", "small.toml", "--data", "small.csv.xlsx"]
 BAD: dict[str, tuple[Callable[[Path], None], list[str], str]] = {
     "unknown study": (lambda f: None, ["sample", "cmtv"], 'did you mean "cmvt"'),
-    "no public data": (lambda f: None, ["sample", "cmvt"], "none are public"),
-    "no public data, second study": (lambda f: None, ["check", "ldh"], "none are public"),
+    "no public data": (lambda f: None, ["sample", "ldh"], "none are public"),
+    "no public data, to check": (lambda f: None, ["check", "ldh"], "none are public"),
     "unknown study key": (edited("[outcome]", "[outcome]\nevnt = 1"), SAMPLE, 'mean "event"'),
     "wrong type": (edited('unit = "years"', "unit = 7"), SAMPLE, "found 7"),
     "wrong kind": (edited('"continuous"', '"contnuous"'), SAMPLE, 'did you mean "continuous"'),

@@ -39,9 +39,9 @@ def test_the_embedded_trial_has_its_published_counts():
 
 
 def test_a_study_without_data_says_what_can_be_done():
-    with pytest.raises(DataError, match='no patient data come with study "cmvt"') as caught:
-        load_cohort(load_study("cmvt"))
-    assert "bayes-cmvt sample cmvt --data FILE" in str(caught.value)
+    with pytest.raises(DataError, match='no patient data come with study "ldh"') as caught:
+        load_cohort(load_study("ldh"))
+    assert "bayes-cmvt sample ldh --data FILE" in str(caught.value)
 
 
 def test_values_levels_and_rows_are_those_of_the_table():

@@ -37,6 +37,7 @@ PAGE_MM = 230.0  # as high as a page leaves room for, with a legend under the fi
 MM_PER_INCH, POINTS_PER_INCH = 25.4, 72.0
 SMALL, LARGE = 7.0, 8.0  # points: ticks, names and legends; titles and axes
 LINE_HEIGHT = 1.2  # of the size of the letters
+HEADLINE_EDGE_MM = 2.0
 FAMILY = "DejaVu Sans"  # the only family that comes with matplotlib: the same on every machine
 
 INK, DIM, FAINT, BAND = "#000000", "#595959", "#B3B3B3", "#E6E6E6"
@@ -189,6 +190,32 @@ def figure_mm(figure: Figure | None) -> tuple[float, float]:
 def resize(figure: Figure, width_mm: float, height_mm: float) -> None:
     """Give a figure its final size; axes keep their share of it until they are placed anew."""
     figure.set_size_inches(width_mm / MM_PER_INCH, height_mm / MM_PER_INCH)
+
+
+def add_headline(figure: Figure, text: str) -> None:
+    """Write a line above all else; the figure grows by it, and nothing else moves or shrinks.
+
+    Parameters
+    ----------
+    figure : Figure
+        Finished: what is placed afterwards would not leave room.
+    text : str
+    """
+    across, down = figure_mm(figure)
+    written = filled(text, across - 2 * HEADLINE_EDGE_MM)
+    room = HEADLINE_EDGE_MM + lines_mm(written.count("\n") + 1, LARGE)
+    kept = down / (down + room)
+    boxes = [(axes, axes.get_position()) for axes in figure.axes]
+    resize(figure, across, down + room)
+    for axes, box in boxes:
+        axes.set_position((box.x0, box.y0 * kept, box.width, box.height * kept))
+    for legend in figure.legends:
+        anchor = legend.get_bbox_to_anchor().transformed(figure.transFigure.inverted())
+        legend.set_bbox_to_anchor((anchor.x0, anchor.y0 * down / (down + room)))
+    for note in figure.texts:
+        note.set_y(note.get_position()[1] * kept)
+    left, top = HEADLINE_EDGE_MM / across, 1 - HEADLINE_EDGE_MM / (down + room)
+    figure.text(left, top, written, va="top", fontsize=LARGE, weight="bold", color=INK)
 
 
 def y_axis_mm(panels: Sequence[Axes]) -> float:

@@ -1,0 +1,1 @@
+"""What printed results say without patient data: evidence, claims, information, a cohort."""

@@ -1,0 +1,1 @@
+"""Synthetic cohorts that agree with printed results, and the check that they do."""
