@@ -14,7 +14,8 @@ sample: $(READY)
 	$(BIN)/bayes-cmvt sample --out runs/cmvt --overwrite
 
 test: check
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not slow and not interrupt" -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -m "not slow and interrupt" --cov --cov-append --cov-report=term
 
 # property tests look for new counterexamples here; in `make test` they repeat the same examples
 test-all: check

@@ -106,6 +106,9 @@ def published_study(request: PublishedRequest, *, say: Say) -> StudyTables:
         "seed": request.seed,
         "worth": request.worth,
         "published_responses": study.prior.published_responses,
+        "p_enter": study.baseline.p_enter if study.baseline.elimination is None else 1.0,
+        "p_enter_declared": "p_enter" in study.baseline.model_fields_set,
+        "incidence_of": "" if study.published is None else study.published.incidence_of,
     }
     result = StudyTables(study, folder, settings, tables, sentences)
     drawn = figures(tables, request.interval)
@@ -227,7 +230,10 @@ def _printed_shares(study: Study) -> list[tuple[str, float]]:
     scenario = default_scenario(table)
     if scenario is not None and scenario.events_development and table.n_development:
         events = scenario.events_development
-        shares.append((f"{events} events", events / table.n_development))
+        development = table.of_set("development")
+        known = development is not None and development.events is not None
+        name = f"{events} events, {'printed' if known else 'assumed'}"
+        shares.append((name, events / table.n_development))
     return shares
 
 

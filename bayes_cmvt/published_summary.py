@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 LABEL_WIDTH = 30
 SHOWN_SCENARIOS = 6
+NARROW = 0.2  # intervals of odds ratios below this width need a third decimal
 LARGE = 10_000.0  # numbers from here on take a power of ten
 SHOWN_PRIORS = ("weak", "moderate", "horseshoe")
 VERDICTS = ("impossible", "cannot be told", "consistent")
@@ -81,7 +82,7 @@ def _effect_lines(record: Record) -> list[str]:
     lines = [
         padded("behind the print", LABEL_WIDTH)
         + f"{'odds ratio':>11}{'z':>8}{'SE':>8}   {'95% interval':<18}"
-        + f"{_level(record)} given that it was selected"
+        + f"{_level(record)} given selection"
     ]
     for row in rows:
         lines.append(
@@ -92,6 +93,7 @@ def _effect_lines(record: Record) -> list[str]:
             + f"{_interval(row['ci_lower'], row['ci_upper']):<18}"
             + _interval(row["conditional_lower"], row["conditional_upper"])
         )
+    lines += _selection_lines(record)
     rounding = {(one["term"], one["quantity"]): one for one in record["published_rounding"]}
     widest = max(
         (one for one in rounding.values() if one["quantity"] == "se" and one["lowest"]),
@@ -111,6 +113,23 @@ def _effect_lines(record: Record) -> list[str]:
             notes.setdefault(row["note"], []).append(row["label"])
     told = [wrap(f"{', '.join(labels)}: {note}.", WIDTH) for note, labels in notes.items()]
     return [*lines, *(line for one in told for line in one)]
+
+
+def _selection_lines(record: Record) -> list[str]:
+    """By which rule the intervals given selection take a term to have been selected."""
+    settings = record["settings"]
+    if settings["p_enter"] >= 1:
+        return []
+    whose = (
+        "as the study declares"
+        if settings["p_enter_declared"]
+        else "our assumption: declare p_enter"
+    )
+    return wrap(
+        f"Given selection: given that P was below {settings['p_enter']:g} in the final model "
+        f"({whose}). Odds ratios are per unit or level change of the column.",
+        WIDTH,
+    )
 
 
 def _label(rows: Sequence[Record], term: str) -> str:
@@ -139,7 +158,7 @@ def _prior_lines(record: Record) -> list[str]:
         before = row["label"]
         lines.append(
             padded(label, LABEL_WIDTH)
-            + f"{row['prior']:<13}{_number(row['median'], 2):>8}   "
+            + f"{row['prior']:<13}{_number(row['median'], _decimals(row)):>8}   "
             + f"{_interval(row['lower'], row['upper']):<18}"
             + f"{_number(row['prob_wrong_sign'], 3):>13}{_number(row['replication'], 2):>15}"
         )
@@ -196,6 +215,10 @@ def _scenario_lines(record: Record) -> list[str]:
             f"{_probability(row['split_p']):>10}"
             f"{_yes(row['in_literature']):>15}{row['weight']:>9.2f}"
         )
+    if record["settings"]["incidence_of"]:
+        lines += wrap(
+            f"The literature's figures are of {record['settings']['incidence_of']}.", WIDTH
+        )
     if len(rows) > SHOWN_SCENARIOS:
         lines.append(f"{len(rows) - SHOWN_SCENARIOS} more, with every part: tables/scenarios.csv")
     return lines
@@ -230,8 +253,9 @@ def _information_lines(record: Record) -> list[str]:
         lines += wrap(first, WIDTH)
     for (term, quantity), told in found.items():
         if term in labels:
-            first = _range(told[0]["lowest"], told[0]["highest"])
-            lines += _hanging(f"{labels[term]}: {quantity} {first}; {_overall(told)}")
+            first, all_told = _range(told[0]["lowest"], told[0]["highest"]), _overall(told)
+            rest = "" if all_told == first else f"; {all_told}"
+            lines += _hanging(f"{labels[term]}: {quantity} {first}{rest}")
     sentences = [_assumed(row) for row in rows if row["term"] not in labels]
     lines += [line for sentence in dict.fromkeys(sentences) for line in _hanging(sentence)]
     return [*lines, "every assumption, each finding as a sentence: tables/information.csv"]
@@ -281,6 +305,13 @@ def _response_lines(record: Record) -> list[str]:
             padded(fitted(row["group"], LABEL_WIDTH - 1), LABEL_WIDTH)
             + f"{row['printed']:<14}{row['worth']:>6}   {beta:<14}{row['prior_mean']:>6.2f}   "
             + _interval(row["prior_lower"], row["prior_upper"])
+        )
+    whole = [row["group"] for row in rows if "in whole patients" in (row["note"] or "")]
+    if whole:
+        lines += wrap(
+            f"{', '.join(whole)}: rounded to whole patients, which moves the mean (the note in "
+            "tables/responses.csv says by how much).",
+            WIDTH,
         )
     told = (
         "worth: how many patients' information each figure is given; no source prints it, so "
@@ -360,10 +391,16 @@ def _count(value: float | None) -> str:
     return "?" if value is None or math.isnan(value) else f"{value:.0f}"
 
 
+def _decimals(row: Record) -> int:
+    narrow = row["upper"] is not None and row["upper"] - row["lower"] < NARROW
+    return 3 if narrow else 2
+
+
 def _interval(lower: float | None, upper: float | None) -> str:
     if lower is None or upper is None:
         return "cannot be told"
-    return f"{_number(lower, 2)} to {_number(upper, 2)}"
+    decimals = 3 if upper - lower < NARROW else 2
+    return f"{_number(lower, decimals)} to {_number(upper, decimals)}"
 
 
 def _share(value: float | None) -> str:

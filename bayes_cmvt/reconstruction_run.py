@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_cmvt.errors import OptionError, SamplingError
+from bayes_cmvt.errors import OptionError, SamplingError, StudyError
 from bayes_cmvt.stages import Say, check_folder, versions
 from bayes_cmvt.study import Study, load_study
 from bayes_cmvt.synthetic import MARK, titled
@@ -78,10 +78,9 @@ def reconstruct_study(request: ReconstructRequest, *, say: Say) -> ReconstructRe
     Raises
     ------
     InputError
-        The study, its printed results, the options or the destination cannot be used; nothing was
-        written.
-    SamplingError
-        No copy could be made: which targets were missed, and by how much.
+        The study, its printed results, the options or the destination cannot be used, or no cohort
+        agrees with the print under what is assumed: which targets were missed, by how much. Nothing
+        was written.
     """
     from bayes_cmvt import runs
 
@@ -136,13 +135,13 @@ def _copies(
             made.append(reconstruct(study, seed=seed + number, assumptions=assumptions))
         except SamplingError as error:
             if len(assumed) == 1:
-                raise
+                raise StudyError(str(error)) from None
             made.append(None)
             refused.append(str(error))
             say(f"copy {number + 1} could not be made: {error}")
     if not any(made):
         msg = "no copy agrees with the print:\n" + "\n".join(refused)
-        raise SamplingError(msg)
+        raise StudyError(msg)
     return tuple(made), tuple(refused)
 
 

@@ -17,7 +17,7 @@ from bayes_cmvt.plaintext import normalise_text
 
 Level = int | float | str
 MAX_WHOLE_NUMBER = 1_000_000_000
-PRINTED_NUMBER = re.compile(r"[<>≤≥]?\s?[-−]?[0-9]+(\.[0-9]+)?")
+PRINTED_NUMBER = re.compile(r"[<>≤≥]?\s?[-−]?([0-9]+(\.[0-9]+)?|\.[0-9]+)")
 STUDY_NAME = re.compile(r"[a-z0-9_-]{1,64}")
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
@@ -320,6 +320,7 @@ class PublishedCoefficient(Table):
     term: Name
     odds_ratio: Printed | None = None
     beta: Printed | None = None
+    per: Positive = 1.0
     p: Printed | None = None
     low: Printed | None = None
     high: Printed | None = None
@@ -388,6 +389,7 @@ class Published(Table):
     events_validation: Printed | None = None
     candidates: Printed | None = None
     literature_incidence: Annotated[tuple[Printed, Printed], Field(strict=False)] | None = None
+    incidence_of: Text = ""
     assumed_or: Printed | None = None
     expected_or: Printed | None = None
     retained: Annotated[tuple[Name, ...], Field(strict=False)] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 MARK = "SYNTHETIC"
 NOTICE = (
     "SYNTHETIC: made to agree with printed results; no patient is in it. The printed odds ratios "
-    "are true by construction, so it shows no optimism."
+    "are true by construction, so it shows no optimism in them."
 )
 
 

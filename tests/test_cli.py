@@ -484,6 +484,7 @@ def test_a_file_size_limit_writes_nothing(place: Path) -> None:
     assert contents(place) == before
 
 
+@pytest.mark.interrupt
 @pytest.mark.parametrize("engine", ["gibbs", "nuts"])
 def test_interruption_leaves_nothing_and_status_is_130(place: Path, engine: str) -> None:
     before = contents(place)

@@ -178,7 +178,7 @@ def test_names_say_what_is_compared_and_stand_at_their_lines():
 def test_priors_have_the_same_mark_everywhere_and_are_named():
     words = [text.get_text() for text in drawn("forest 6").legends[0].get_texts()]
     assert words == [
-        "printed, 95 % interval",
+        "printed; 95 % interval behind it",
         "given that it was selected",
         *PRIORS.values(),
         "P a bound: widest interval",
@@ -210,7 +210,7 @@ def test_what_does_not_apply_is_absent():
     assert len(intervals(alone.axes[0])) == 5
     assert len(points(alone.axes[0])) == 6
     words = [text.get_text() for text in alone.legends[0].get_texts()]
-    assert words == ["printed, 95 % interval"]
+    assert words == ["printed; 95 % interval behind it"]
     missing = posteriors.assign(median=posteriors["median"].where(posteriors["prior"] != "weak"))
     figure = plot_published(effects, missing)
     assert "weak prior" not in [text.get_text() for text in figure.legends[0].get_texts()]

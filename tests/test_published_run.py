@@ -306,3 +306,22 @@ def test_a_term_that_is_printed_twice_is_refused(tmp_path):
     text = block({"odds_ratio": "2.0", "p": "0.01"}, {"odds_ratio": "2.0", "p": "0.01"})
     told = refused(tmp_path, text.replace('term = "b"', 'term = "a"'))
     assert "stands 2 times" in told
+
+
+def test_a_number_printed_for_ten_units_is_that_of_one_unit_to_the_tenth():
+    lines = 'n_development = "100"\n[[published.coefficients]]\nterm = "x"\n'
+    ten = lines + 'odds_ratio = "2.000000"\nlow = "1.200000"\nhigh = "3.333333"\nper = 10\n'
+    one = (
+        lines
+        + f'odds_ratio = "{2**0.1:.9f}"\nlow = "{1.2**0.1:.9f}"\nhigh = "{3.333333**0.1:.9f}"\n'
+    )
+    tables = [
+        bc.published_tables(study(predictor("x", per=10), f"[published]\n{text}"))[
+            "published"
+        ].iloc[0]
+        for text in (ten, one)
+    ]
+    for column in ("odds_ratio", "z", "se", "ci_lower", "ci_upper", "moderate_median"):
+        assert tables[0][column] == pytest.approx(tables[1][column], rel=1e-5), column
+    assert "not per 10" in tables[1]["note"]
+    assert "not per 10" not in tables[0]["note"]

@@ -265,7 +265,7 @@ def _forest_keys(blocks: list[_Block], interval: float) -> Keys:
     """What the legend needs to say, as far as it is drawn."""
     lines = [line for block in blocks for line in block.lines]
     kinds = {line.kind for line in lines}
-    words = {PRINTED: f"printed, {interval:.0%} interval".replace("%", " %")}
+    words = {PRINTED: f"printed; {interval:.0%} interval behind it".replace("%", " %")}
     words |= {CONDITIONAL: "given that it was selected", **PRIORS}
     keys: Keys = {text: _handle(kind) for kind, text in words.items() if kind in kinds}
     if any(line.hollow for line in lines):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy.special import ndtri
@@ -53,7 +53,7 @@ class PrintedEffect:
     predictor : AnyPredictor
         Of the study.
     log_odds : Range
-        ln OR, or the printed beta.
+        ln OR, or the printed beta, per one unit of the column whatever it is printed for.
     z : Range
         |estimate / SE|; ``high`` is inf where P is printed as a bound.
     se : Range
@@ -63,7 +63,7 @@ class PrintedEffect:
         What the standard error follows from; "nothing": z and se are nan.
     p : PrintedNumber or None
     interval : tuple of PrintedNumber or None
-        Printed 95 % limits, on the scale of the printed estimate (odds ratio or beta).
+        Printed 95 % limits, on the scale of the printed estimate (odds ratio or beta) per one unit.
     as_odds_ratio : bool
         Whether the estimate is printed as an odds ratio.
     """
@@ -326,6 +326,11 @@ def _effect(study: Study, one: PublishedCoefficient, problems: list[str]) -> Pri
             f'{interval[1].text} does not contain {key} = "{estimate.text}"; check the three '
             "against the print"
         )
+    estimate = _per_unit(estimate, one.per, as_odds_ratio=as_odds_ratio)
+    if interval is not None:
+        low, high = (_per_unit(each, one.per, as_odds_ratio=as_odds_ratio) for each in interval)
+        interval = low, high
+    se = None if se is None else _per_unit(se, one.per, as_odds_ratio=False)
     log_odds = _log_odds(estimate, as_odds_ratio=as_odds_ratio)
     z, error, origin = _z_and_error(log_odds, p, interval, se, as_odds_ratio=as_odds_ratio)
     return PrintedEffect(
@@ -338,6 +343,24 @@ def _effect(study: Study, one: PublishedCoefficient, problems: list[str]) -> Pri
         p=p,
         interval=interval,
         as_odds_ratio=as_odds_ratio,
+    )
+
+
+def _per_unit(printed: PrintedNumber, per: float, *, as_odds_ratio: bool) -> PrintedNumber:
+    """A number that is printed per so many units, as it is per one; its text stays as printed."""
+    if per == 1:
+        return printed
+
+    def scaled(value: float) -> float:
+        if not as_odds_ratio:
+            return value / per
+        return math.exp(math.log(value) / per) if value > 0 else value
+
+    return replace(
+        printed,
+        value=scaled(printed.value),
+        low=scaled(printed.low),
+        high=scaled(printed.high),
     )
 
 

@@ -306,7 +306,11 @@ def _conditional(
 
 
 def _note(effect: PrintedEffect, table: PrintedTable, selection: Selection) -> str:
-    told = [_note_on_error(effect), _note_on_contrast(effect, table)]
+    told = [
+        _note_on_unit(effect, table),
+        _note_on_error(effect),
+        _note_on_contrast(effect, table),
+    ]
     return "; ".join(filter(None, [*told, _note_on_selection(effect, selection)]))
 
 
@@ -341,6 +345,19 @@ def _symmetric(effect: PrintedEffect) -> bool:
     low, high = effect.interval
     middle = [(scale(low.low) + scale(high.low)) / 2, (scale(low.high) + scale(high.high)) / 2]
     return middle[0] <= effect.log_odds.high and effect.log_odds.low <= middle[1]
+
+
+def _note_on_unit(effect: PrintedEffect, table: PrintedTable) -> str:
+    """Whether a printed number may have been meant for the predictor's own contrast."""
+    published = table.study.published
+    declared = {} if published is None else {one.term: one for one in published.coefficients}
+    one = declared.get(effect.term)
+    if one is None or effect.contrast in (None, 1.0) or "per" in one.model_fields_set:
+        return ""
+    return (
+        f"read as printed per one unit, not per {effect.contrast:g}: give the printed coefficient "
+        "its own per = ... if it is printed for more"
+    )
 
 
 def _note_on_contrast(effect: PrintedEffect, table: PrintedTable) -> str:

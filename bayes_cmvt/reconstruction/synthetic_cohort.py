@@ -229,7 +229,8 @@ def reconstruct(
     rejected: list[tuple[str, ...]] = []
     best: Reconstruction | None = None
     for sequence in np.random.SeedSequence(seed).spawn(attempts):
-        made, rows = _attempt(population, given, sequence)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            made, rows = _attempt(population, given, sequence)
         misses = tuple(missed(rows))
         now = Reconstruction(
             study=study,
