@@ -347,6 +347,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "file": "File of the synthetic cohort.",
         "correlation": "Assumed latent correlation between the printed risk factors.",
         "seed": "Seed of the synthetic cohort.",
+        "median_width": "Median width of the interval of a patient's risk.",
         "attempts": "Cohorts that were made until one met every target.",
         # table 1
         "summary": "What the cells of this row hold.",

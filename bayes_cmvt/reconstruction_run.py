@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.reconstruction.synthetic_cohort import Assumptions, Reconstruction
 
 COHORT_FILE = f"cohort_{MARK}"
+WARMUP, DRAWS = 500, 1000  # of each chain, where copies are compared
 BEHIND_FILE = f"behind_{MARK}"  # cell counts and the like: what columns were computed from
 
 
@@ -49,7 +50,8 @@ class ReconstructResult:
     refused : tuple of str
         Why a copy is missing.
     tables : mapping of str to DataFrame
-        ``agreement``, and ``reconstructions`` where there are several copies.
+        ``agreement``; of several copies also ``reconstructions``, what each assumes, and
+        ``reconstruction_conclusions``, what the horseshoe makes of its printed terms.
     seconds : float
     """
 
@@ -166,7 +168,34 @@ def _tables(files: Sequence[str], made: Sequence[Reconstruction | None]) -> dict
         tables["reconstructions"] = pd.DataFrame(
             [_copy_row(file, one) for file, one in zip(files, made, strict=True)]
         )
+        tables["reconstruction_conclusions"] = pd.concat(
+            [
+                _conclusions(file, one)
+                for file, one in zip(files, made, strict=True)
+                if one is not None
+            ],
+            ignore_index=True,
+        )
     return tables
+
+
+def _conclusions(file: str, one: Reconstruction) -> pd.DataFrame:
+    """What the horseshoe makes of the printed terms in one copy: a short run, to be compared."""
+    from bayes_cmvt.cohort import load_cohort
+    from bayes_cmvt.estimates import coefficients
+    from bayes_cmvt.prediction import predictions
+    from bayes_cmvt.sampling import sample
+
+    cohort = load_cohort(one.study, one.patients)
+    fit = sample(cohort, warmup=WARMUP, draws=DRAWS, seed=one.seed)
+    risks = predictions(fit, cohort)
+    published = one.study.published
+    printed = [] if published is None else [each.term for each in published.coefficients]
+    table = coefficients(fit)
+    columns = ["term", "label", "odds_ratio", "odds_ratio_lower", "odds_ratio_upper"]
+    found = table.loc[table["term"].isin(printed), [*columns, "prob_positive", "shrinkage"]]
+    found.insert(0, "file", file)
+    return found.assign(median_width=float((risks["upper"] - risks["lower"]).median()))
 
 
 def _copy_row(file: str, one: Reconstruction | None) -> dict[str, Any]:

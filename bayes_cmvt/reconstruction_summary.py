@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,7 @@ def reconstruction_text(record: Mapping[str, Any]) -> str:
                 *wrap(NOTICE, WIDTH, initial_indent="  ", subsequent_indent="  "),
             ],
             _agreement_lines(record) if record["copies"] == 1 else _copy_lines(record),
+            _conclusion_lines(record),
             _attempt_lines(record),
             _closing_lines(record),
         ]
@@ -98,6 +99,31 @@ def _copy_lines(record: Mapping[str, Any]) -> list[str]:
             f"{row['attempts']:>10.0f}   {'yes' if row['agrees'] else 'NO'}"
         )
     return [*lines, "each quantity of each copy: tables/agreement.csv"]
+
+
+def _conclusion_lines(record: Mapping[str, Any]) -> list[str]:
+    """How far what is concluded depends on what the print leaves open."""
+    rows = record.get("reconstruction_conclusions", [])
+    if not rows:
+        return []
+    lines = [
+        padded("under the horseshoe, over the copies", 40)
+        + f"{'odds ratio (medians)':<24}{'lower limits':<20}P(OR > 1)"
+    ]
+    for label in dict.fromkeys(row["label"] for row in rows):
+        of_it = [row for row in rows if row["label"] == label]
+        lines.append(
+            padded(fitted(label, 39), 40)
+            + f"{_ends(of_it, 'odds_ratio'):<24}{_ends(of_it, 'odds_ratio_lower'):<20}"
+            + _ends(of_it, "prob_positive")
+        )
+    width = _ends(rows, "median_width")
+    return [*lines, f"median width of a patient's 95% interval: {width}"]
+
+
+def _ends(rows: Sequence[Mapping[str, Any]], column: str) -> str:
+    values = [row[column] for row in rows]
+    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def _attempt_lines(record: Mapping[str, Any]) -> list[str]:

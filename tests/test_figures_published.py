@@ -187,7 +187,7 @@ def test_priors_have_the_same_mark_everywhere_and_are_named():
     some = posteriors[posteriors["prior"].isin(["horseshoe", "strong"])]
     figure = plot_published(effects, some, interval=0.9)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words[0] == "printed, 90 % interval"
+    assert words[0] == "printed; 90 % interval behind it"
     assert words[2:4] == ["strong prior", "horseshoe prior"]
     marks = {line.get_marker() for line in figure.axes[0].lines if line.get_marker() != "None"}
     assert marks == {style.MARKS[0].marker, style.MARKS[3].marker, style.MARKS[6].marker}

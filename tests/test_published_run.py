@@ -325,3 +325,15 @@ def test_a_number_printed_for_ten_units_is_that_of_one_unit_to_the_tenth():
         assert tables[0][column] == pytest.approx(tables[1][column], rel=1e-5), column
     assert "not per 10" in tables[1]["note"]
     assert "not per 10" not in tables[0]["note"]
+
+
+def test_printed_events_settle_what_the_rates_mean():
+    rates = (
+        '[[published.performance]]\nset = "development"\nn = "224"\nevents = "82"\n'
+        'sensitivity = "0.780"\nspecificity = "0.817"\n'
+        '[[published.performance]]\nset = "validation"\nn = "95"\nevents = "61"\n'
+        'sensitivity = "0.803"\nspecificity = "0.824"\n'
+    )
+    table = bc.published_tables(study(TERMS, f"[published]\n{rates}"))["claims"]
+    settled = table.set_index("claim_id").loc[["labels", "scenario_82_61"], "verdict"]
+    assert settled.eq("consistent").all()

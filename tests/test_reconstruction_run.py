@@ -111,6 +111,13 @@ def test_several_copies_differ_in_what_the_print_leaves_open(tmp_path):
     assert record["files"][0] == "cohort_SYNTHETIC_01.csv"
     table = pd.read_csv(tmp_path / "out" / "tables" / "reconstructions.csv")
     assert table["correlation"].nunique() == 2
+    concluded = pd.read_csv(tmp_path / "out" / "tables" / "reconstruction_conclusions.csv")
+    assert concluded.groupby("file")["term"].nunique().tolist() == [6, 6]
+    bed = concluded[concluded["term"] == "out_of_bed_day1"]
+    assert (bed["odds_ratio"] < 0.7).all()
+    assert bed["odds_ratio"].nunique() == 2
+    assert concluded["cohort"].eq("SYNTHETIC").all()
+    assert set(concluded) <= set(COLUMNS)
     first, second = (Path(tmp_path / "out" / name).read_text() for name in record["files"])
     assert first != second
 

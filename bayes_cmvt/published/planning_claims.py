@@ -175,13 +175,14 @@ def _shrinkage(table: PrintedTable) -> Iterator[Claim]:
         return
     squares = sum(each**2 for each in z)
     at_least = "at least " if any(one.is_bound for one in table.effects) else ""
-    final, screened = (_factor(p, squares) for p in (len(z), table.candidates))
+    columns = max(table.candidates, len(z))  # a category has several coefficients
+    final, screened = (_factor(p, squares) for p in (len(z), columns))
     yield Claim(
         "expected_shrinkage",
         claim,
         f"Were estimates independent, chi-squared would be {at_least}{squares:.1f}, the sum of the "
         f"squared z; a new model of {len(z)} coefficients is then expected to keep {final} of its "
-        f"effects in new patients, one of {table.candidates} {screened} (1 - p/chi-squared).",
+        f"effects in new patients, one of {columns} {screened} (1 - p/chi-squared).",
         CANNOT_BE_TOLD,
         f"{needed} The sum of squared z stands for it only roughly, being computed after the "
         "selection and without the correlation of the estimates.",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayes_cmvt.published.event_counts import PRINTED, SWAPPED, feasible_events
 from bayes_cmvt.published.printed_table import PrintedTable
-from bayes_cmvt.published.verdicts import CANNOT_BE_TOLD, IMPOSSIBLE, Claim
+from bayes_cmvt.published.verdicts import CANNOT_BE_TOLD, CONSISTENT, IMPOSSIBLE, Claim
 from bayes_cmvt.published.weighed_scenarios import SETS, scenarios
 
 SCENARIOS_SHOWN = 40
@@ -61,6 +61,10 @@ def _labels(found: pd.DataFrame) -> Iterator[Claim]:
         reason = "No numbers of events fit both sets with the labels as they are printed."
         yield Claim("labels", claim, implies, IMPOSSIBLE, reason)
         return
+    if len(found) == 1:
+        reason = "No other numbers of events fit the print."
+        yield Claim("labels", claim, implies, CONSISTENT, reason)
+        return
     reason = (
         f"With the labels as printed in both sets it is {_words(_most_even(as_printed))}. The "
         "numbers of events would be needed, and whether the split was stratified on the outcome."
@@ -92,9 +96,13 @@ def _scenario(row: pd.Series[Any], scenarios_found: int) -> Claim:
         for name in SETS
         if row[f"events_{name}"] >= 0
     ]
+    claim_id, claim = f"scenario_{'_'.join(names)}", f"{_words(row)} give the printed rates"
+    if scenarios_found == 1:
+        reason = "No other numbers of events fit the print."
+        return Claim(claim_id, claim, _implies(row), CONSISTENT, reason)
     return Claim(
-        f"scenario_{'_'.join(names)}",
-        f"{_words(row)} give the printed rates",
+        claim_id,
+        claim,
         _implies(row),
         CANNOT_BE_TOLD,
         f"It fits the print and has {row['weight']:.2g} of the weight of all {scenarios_found} "
