@@ -260,3 +260,19 @@ def test_kept_terms_are_those_of_the_list_with_all_levels_of_a_predictor():
     levels = build_study(X + declared)
     assert retained_terms(levels, ["race"]).tolist() == [False, True, True]
     assert retained_terms(levels, ["race[other]", "x"]).tolist() == [True, False, True]
+
+
+def test_a_coefficient_printed_for_ten_units_is_compared_as_it_is_printed():
+    from bayes_cmvt.reconstruction.synthetic_cohort import reconstruct
+
+    text = (
+        '[published]\nn_development = "200"\nevents_development = "80"\n'
+        '[[published.coefficients]]\nterm = "x"\nodds_ratio = "2.00"\np = "0.010"\nper = 10\n'
+        "[[reconstruction.marginals]]\n"
+        'name = "x"\nkind = "normal"\nmedian = 60.0\nsd = 8.0\ndecimals = 2\n'
+    )
+    made = reconstruct(build_study(X, text), seed=1)
+    table = made.agreement.set_index("quantity")
+    assert table.loc["x: odds ratio", "achieved"] == pytest.approx(2.0, rel=0.005)
+    assert table.loc["x: P", "achieved"] == pytest.approx(0.010, abs=5e-4)
+    assert made.agrees

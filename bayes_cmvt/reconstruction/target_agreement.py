@@ -30,6 +30,7 @@ from bayes_cmvt.published.printed_table import (
 )
 from bayes_cmvt.reconstruction.other_columns import chosen_by_lasso, retained_terms
 from bayes_cmvt.reconstruction.scenario import AssumedSet, Scenario
+from bayes_cmvt.schema import PublishedCoefficient
 from bayes_cmvt.study import Study
 
 ODDS_RATIO_WITHIN = 0.005  # of the printed one
@@ -198,8 +199,9 @@ def _effects(refitted: Refitted) -> Iterator[Row]:
     for j, (effect, text) in enumerate(
         zip(refitted.table.effects, published.coefficients, strict=True)
     ):
-        beta, se = float(refitted.fit.coefficients[j]), float(refitted.fit.se[j])
-        ratio = math.exp(beta - effect.log_odds.value)
+        # on the scale of the print: per so many units
+        beta = text.per * float(refitted.fit.coefficients[j])
+        ratio = math.exp(beta - text.per * effect.log_odds.value)
         close = abs(ratio - 1) <= ODDS_RATIO_WITHIN
         if effect.as_odds_ratio:
             how = f"within {100 * ODDS_RATIO_WITHIN:g} % of the print"
@@ -208,17 +210,21 @@ def _effects(refitted: Refitted) -> Iterator[Row]:
         else:
             how = f"within {ODDS_RATIO_WITHIN:g}"
             yield Row(f"{effect.term}: log odds ratio", text.beta or "", beta, how, close)
-        yield from _error(effect, text.se, se, float(refitted.fit.p_value[j]))
+        se = float(refitted.fit.se[j])
+        yield from _error(effect, text, se, float(refitted.fit.p_value[j]))
 
 
-def _error(effect: PrintedEffect, se_text: str | None, se: float, p_value: float) -> Iterator[Row]:
+def _error(
+    effect: PrintedEffect, as_printed: PublishedCoefficient, se: float, p_value: float
+) -> Iterator[Row]:
     if effect.origin == "se":
         close = abs(se / effect.se.value - 1) <= SE_WITHIN
-        yield Row(f"{effect.term}: SE", se_text or "", se, SE_TOLERANCE, close)
+        scaled = as_printed.per * se
+        yield Row(f"{effect.term}: SE", as_printed.se or "", scaled, SE_TOLERANCE, close)
     if effect.interval is not None:
         low, high = effect.interval
-        width = 2 * NORMAL_97_5 * se
-        close = abs(width / (2 * NORMAL_97_5 * effect.se.value) - 1) <= SE_WITHIN
+        width = 2 * NORMAL_97_5 * as_printed.per * se
+        close = abs(se / effect.se.value - 1) <= SE_WITHIN
         text = f"{low.text} to {high.text}"
         targeted = close if effect.origin == "interval" else None
         how = SE_TOLERANCE if targeted is not None else NOT_TARGETED
