@@ -39,14 +39,23 @@ if TYPE_CHECKING:
     from bayes_cmvt.evaluation import EvaluationSettings as EvaluationSettings
     from bayes_cmvt.evaluation import decision_curve as decision_curve
     from bayes_cmvt.evaluation import evaluate as evaluate
+    from bayes_cmvt.figures.nomogram import plot_nomogram as plot_nomogram
     from bayes_cmvt.glossary import define as define
+    from bayes_cmvt.nomogram import nomogram_points as nomogram_points
+    from bayes_cmvt.nomogram_scales import Nomogram as Nomogram
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
+    from bayes_cmvt.profile import Profile as Profile
+    from bayes_cmvt.profile import patient_profile as patient_profile
+    from bayes_cmvt.published.printed_fit import printed_fit as printed_fit
     from bayes_cmvt.published.printed_table import read_published as read_published
     from bayes_cmvt.published.reanalysis import published_tables as published_tables
     from bayes_cmvt.reconstruction.synthetic_cohort import reconstruct as reconstruct
     from bayes_cmvt.recovery import invariance_test as invariance_test
     from bayes_cmvt.repetitions import SelectionSettings as SelectionSettings
+    from bayes_cmvt.report.calculator import calculator_page as calculator_page
+    from bayes_cmvt.report.model_file import deployed_model as deployed_model
+    from bayes_cmvt.report.model_file import model_json as model_json
     from bayes_cmvt.runs import load_baseline as load_baseline
     from bayes_cmvt.runs import load_run as load_run
     from bayes_cmvt.runs import load_selection as load_selection
@@ -73,7 +82,9 @@ _ROOMS = {
     "InputError": "errors",
     "LassoLogisticClassifier": "classifier",
     "MetricError": "errors",
+    "Nomogram": "nomogram_scales",
     "OptionError": "errors",
+    "Profile": "profile",
     "RunError": "errors",
     "SamplingError": "errors",
     "SelectionSettings": "repetitions",
@@ -81,9 +92,11 @@ _ROOMS = {
     "StudyError": "errors",
     "Workers": "workers",
     "baseline_coefficients": "baseline_estimates",
+    "calculator_page": "report.calculator",
     "coefficients": "estimates",
     "decision_curve": "evaluation",
     "define": "glossary",
+    "deployed_model": "report.model_file",
     "engine_agreement": "agreement",
     "evaluate": "evaluation",
     "fit_baseline": "baseline",
@@ -96,8 +109,13 @@ _ROOMS = {
     "load_run": "runs",
     "load_selection": "runs",
     "load_study": "study",
+    "model_json": "report.model_file",
+    "nomogram_points": "nomogram",
+    "patient_profile": "profile",
+    "plot_nomogram": "figures.nomogram",
     "predict": "prediction",
     "predictions": "prediction",
+    "printed_fit": "published.printed_fit",
     "prior_odds_ratios": "estimates",
     "published_tables": "published.reanalysis",
     "read_published": "published.printed_table",
@@ -119,7 +137,9 @@ __all__ = [
     "InputError",
     "LassoLogisticClassifier",
     "MetricError",
+    "Nomogram",
     "OptionError",
+    "Profile",
     "RunError",
     "SamplingError",
     "SelectionSettings",
@@ -127,9 +147,11 @@ __all__ = [
     "StudyError",
     "Workers",
     "baseline_coefficients",
+    "calculator_page",
     "coefficients",
     "decision_curve",
     "define",
+    "deployed_model",
     "engine_agreement",
     "evaluate",
     "fit_baseline",
@@ -143,8 +165,13 @@ __all__ = [
     "load_selection",
     "load_study",
     "metrics",
+    "model_json",
+    "nomogram_points",
+    "patient_profile",
+    "plot_nomogram",
     "predict",
     "predictions",
+    "printed_fit",
     "prior_odds_ratios",
     "published_tables",
     "read_published",

@@ -52,6 +52,14 @@ IntervalOption = Annotated[
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print no summary and no progress.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", metavar="NAME", help="horseshoe, projection, baseline or published."),
+]
+EventShareOption = Annotated[
+    float | None,
+    typer.Option("--event-share", help="Anchors the printed model (default: as the study)."),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what exists, once the new is complete.")
 ]
@@ -421,6 +429,70 @@ def select(
         result = select_run(request, say=say, report=progress)
     record = selection_record(result)
     _show(record, selection_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def nomogram(
+    run: RunArgument,
+    model: ModelOption = "horseshoe",
+    patient: Annotated[
+        str | None,
+        typer.Option(
+            "--patient", metavar="row=N|KEY=VALUE,…", help="A patient to read off, and draw."
+        ),
+    ] = None,
+    beside: Annotated[
+        str | None, typer.Option("--beside", metavar="NAME", help="Another model, side by side.")
+    ] = None,
+    axis_limits: Annotated[
+        str, typer.Option("--axis-limits", help="study, or rms: as R's rms draws axes.")
+    ] = "study",
+    gather: Annotated[
+        float,
+        typer.Option("--gather", help="Share of the longest axis that gathered ones may be."),
+    ] = 0.1,
+    event_share: EventShareOption = None,
+    interval: IntervalOption = 0.95,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a model as a nomogram with bands of uncertainty, and read a patient off it."""
+    from bayes_cmvt.nomogram_run import NomogramRequest, nomogram_run
+    from bayes_cmvt.nomogram_summary import nomogram_record, nomogram_text
+
+    request = NomogramRequest(
+        run, model, patient, beside, axis_limits, gather, event_share, interval, overwrite
+    )
+    result = nomogram_run(request, say=_silent if quiet else print_message)
+    record = nomogram_record(result)
+    _show(record, nomogram_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def calculator(
+    run: RunArgument,
+    model: ModelOption = "horseshoe",
+    event_share: EventShareOption = None,
+    interval: IntervalOption = 0.95,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML file that computes risks with their intervals; it holds no patient."""
+    from bayes_cmvt.calculator_run import CalculatorRequest, calculator_run
+    from bayes_cmvt.nomogram_summary import calculator_record, calculator_text
+
+    request = CalculatorRequest(run, model, event_share, interval, overwrite)
+    result = calculator_run(request, say=_silent if quiet else print_message)
+    record = calculator_record(result)
+    _show(record, calculator_text(record), quiet=quiet, as_json=as_json)
     if result.problems:
         _not_trusted(result.problems)
 

@@ -74,11 +74,12 @@ def encode(study: Study, predictors: pd.DataFrame) -> NDArray[np.float64]:
     -------
     ndarray, shape (patient, coefficient)
     """
-    blocks = [_encoded(one, predictors[one.name]) for one in study.predictors]
+    blocks = [encode_predictor(one, predictors[one.name]) for one in study.predictors]
     return np.asarray(np.column_stack(blocks))
 
 
-def _encoded(predictor: AnyPredictor, values: pd.Series) -> NDArray[np.float64]:
+def encode_predictor(predictor: AnyPredictor, values: pd.Series) -> NDArray[np.float64]:
+    """Columns of one predictor in its own units, shape (patient, column); as in `encode`."""
     if isinstance(predictor, Continuous):
         numbers = values.to_numpy(dtype=float)
         return np.asarray(FORWARD[predictor.transform](numbers))[:, np.newaxis]

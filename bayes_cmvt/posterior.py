@@ -35,6 +35,7 @@ PRIOR_DRAWS = 20_000
 PRIOR_PREDICTIVE_DRAWS = 500
 PATIENT_VALUES = 20_000_000  # per-patient arrays are thinned to at most so many values
 PATIENT_DRAWS = 4_000  # and to so many draws of all chains: more say little more of one patient
+PRINTED = "printed"  # group of draws from printed standard errors
 SAME_MEAN = 1e-6  # SD by which the mean of a standardised column may miss 0
 BLOCK_VALUES = 1_000_000  # numbers of one block of patients held at a time
 
@@ -269,6 +270,19 @@ def expit(linear_predictor: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(inverse_logit(linear_predictor))
 
 
+def logit(risk: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-odds of risks; infinite at 0 and 1.
+
+    Examples
+    --------
+    >>> logit(np.array([0.0, 0.5])).tolist()
+    [-inf, 0.0]
+    """
+    from scipy.special import logit as log_odds
+
+    return np.asarray(log_odds(risk))
+
+
 def log_bernoulli(
     outcome: NDArray[np.int8], linear_predictor: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -374,7 +388,7 @@ def uncertain_coefficients(
     """Coefficient sets whose spread says how uncertain a fit is.
 
     All draws of a posterior; of a frequentist fit every resample that gave a model, or None where
-    it was not resampled.
+    it was not resampled; of a printed model draws from its standard errors.
 
     Returns
     -------
@@ -384,9 +398,10 @@ def uncertain_coefficients(
     """
     if "estimate" not in fit.children:
         return central_coefficients(fit)
-    if "bootstrap" not in fit.children:
+    group = next((name for name in ("bootstrap", PRINTED) if name in fit.children), None)
+    if group is None:
         return None
-    intercept, beta = (fit["bootstrap"][name].to_numpy() for name in ("intercept", "beta"))
+    intercept, beta = (fit[group][name].to_numpy() for name in ("intercept", "beta"))
     fitted = np.isfinite(intercept[0])
     return (intercept[:, fitted], beta[:, fitted]) if fitted.any() else None
 
@@ -395,6 +410,21 @@ def needed_predictors(fit: xr.DataTree) -> tuple[str, ...]:
     """Names of the predictors that a fit needs of a patient: of a projected submodel its own."""
     everything = tuple(one.name for one in design_of(fit).study.predictors)
     return tuple(settings_of(fit).get("predictors", everything))
+
+
+def used_predictors(fit: xr.DataTree) -> tuple[str, ...]:
+    """Names of the predictors that have a say in some risk: a coefficient other than 0 somewhere.
+
+    Of a frequentist fit those of the final model and of any resample's.
+    """
+    sets = [central_coefficients(fit), uncertain_coefficients(fit)]
+    some = np.any([(one[1] != 0).any(axis=(0, 1)) for one in sets if one is not None], axis=0)
+    predictors, start, used = design_of(fit).study.predictors, 0, []
+    for one in predictors:
+        if some[start : start + len(one.terms)].any():
+            used.append(one.name)
+        start += len(one.terms)
+    return tuple(used)
 
 
 def settings_of(fit: xr.DataTree) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_cmvt.cohort import Cohort
-from bayes_cmvt.errors import RunError
+from bayes_cmvt.errors import OptionError, RunError, nearest, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +139,79 @@ def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
         source=fit.attrs["data_source"],
         sha256=fit.attrs["data_sha256"],
     )
+
+
+MODELS = ("horseshoe", "projection", "baseline", "published")
+
+
+def model_fit(
+    folder: Path, model: str, cohort: Cohort, *, event_share: float | None = None, seed: int = 2025
+) -> xr.DataTree:
+    """A model of a run by the name that tables give it.
+
+    Parameters
+    ----------
+    folder : Path
+    model : {"horseshoe", "projection", "baseline", "published"}
+    cohort : Cohort
+        Patients of the run, from `learnt_cohort`.
+    event_share : float, optional
+        Of the printed model alone, which has no intercept.
+    seed : int
+        Of draws from printed standard errors.
+
+    Returns
+    -------
+    DataTree
+
+    Raises
+    ------
+    InputError
+        Another name; the stage that makes the model has not run, which one is named; it has other
+        patients; the study prints no model.
+    """
+    from bayes_cmvt import runs
+    from bayes_cmvt.posterior import learnt_from
+    from bayes_cmvt.published.printed_fit import printed_fit
+
+    check_model(model)
+    if event_share is not None and model != "published":
+        msg = (
+            f"--event-share: the {model} model has an intercept of its own; it is for --model "
+            "published"
+        )
+        raise OptionError(msg)
+    if model == "published":
+        return printed_fit(cohort, event_share=event_share, seed=seed)
+    if model == "horseshoe":
+        return runs.load_run(folder)
+    command = "baseline" if model == "baseline" else "select"
+    fit = runs.load_baseline(folder) if model == "baseline" else runs.load_selection(folder)
+    if not learnt_from(fit, cohort):
+        msg = (
+            f"{folder} holds a {model} model of other patients; make it anew with `bayes-cmvt "
+            f"{command} {folder} --overwrite`"
+        )
+        raise RunError(msg)
+    return fit
+
+
+def doubts(run: Mapping[str, Any], model: str) -> tuple[str, ...]:
+    """Why the draws of a model are not to be trusted: only those of the posterior may fail."""
+    of_posterior = model in {"horseshoe", "projection"}
+    return tuple(run["diagnostics"]["problems"]) if of_posterior else ()
+
+
+def check_model(model: str) -> None:
+    """Refuse a model that no run has.
+
+    Raises
+    ------
+    OptionError
+    """
+    if model not in MODELS:
+        msg = f"--model: found {model!r}{nearest(model, MODELS)}; allowed: {quoted(MODELS)}"
+        raise OptionError(msg)
 
 
 def learnt_cohort(folder: Path, fit: xr.DataTree) -> Cohort:

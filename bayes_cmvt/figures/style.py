@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -414,11 +415,14 @@ def text_mm(text: str, font: FontProperties | None = None) -> float:
     True
     """
     font = font or FontProperties(family=FAMILY, size=SMALL)
-    measured = TextToPath()
-    widths = [
-        measured.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")
-    ]
-    return max(widths) * MM_PER_INCH / POINTS_PER_INCH
+    return max(_line_mm(line, font) for line in text.split("\n"))
+
+
+# measuring takes most of the time of a figure, and layouts measure the same words again and again
+@lru_cache(maxsize=10_000)
+def _line_mm(line: str, font: FontProperties) -> float:
+    width = TextToPath().get_text_width_height_descent(line, font, False)[0]
+    return float(width) * MM_PER_INCH / POINTS_PER_INCH
 
 
 def filled(text: str, width_mm: float, size: float = LARGE) -> str:
@@ -523,9 +527,11 @@ def write_names(texts: Sequence[Text], called: Sequence[Name]) -> None:
 _HANDLE_MM, _COLUMN_GAP_MM = 8.0, 4.0
 
 
-def legend_columns(labels: Sequence[str], width_mm: float) -> int:
+def legend_columns(
+    labels: Sequence[str], width_mm: float, font: FontProperties | None = None
+) -> int:
     """Most columns, filled one after the other, in which a legend has a width."""
-    widths = [_HANDLE_MM + text_mm(label) for label in labels]
+    widths = [_HANDLE_MM + text_mm(label, font) for label in labels]
     for count in range(len(labels), 1, -1):
         columns = [max(column) for column in np.array_split(widths, count)]
         if sum(columns) + _COLUMN_GAP_MM * (count - 1) <= width_mm:
