@@ -74,12 +74,15 @@ def risk_table(scale: Scale, judged: Judged) -> pd.DataFrame:
     return pd.DataFrame({"total_points": total, "risk": scale.risk(total), **bands})
 
 
-def _bands(scale: Scale, judged: Judged, total: Floats) -> dict[str, Floats]:
+def _bands(
+    scale: Scale, judged: Judged, total: Floats, *, left_out: NDArray[np.int64] | None = None
+) -> dict[str, Floats]:
     """Medians of the limits of patients near a total, and their envelope.
 
     Limits are carried to the total along the patient's own log-odds, so that a neighbour with a
     slightly different total does not widen the band; nearer patients weigh more (tricube). No band
-    is drawn beyond the totals that patients have.
+    is drawn beyond the totals that patients have. ``left_out`` names the development patient who
+    has no part in the band at each total, -1 for none.
     """
     members = judged.development
     own = scale.total(judged.central[members])
@@ -95,6 +98,8 @@ def _bands(scale: Scale, judged: Judged, total: Floats) -> dict[str, Floats]:
         distance = np.abs(own - total[place])
         reach = max(least, np.partition(distance, near - 1)[near - 1])
         weight = np.clip(1 - (distance / reach) ** 3, 0, None) ** 3
+        if left_out is not None and left_out[place] >= 0:
+            weight[left_out[place]] = 0.0
         if not weight.any():  # all neighbours are equally far
             weight = (distance <= reach).astype(float)
         centre = scale.at_zero + total[place] / scale.per_log_odds
@@ -159,7 +164,8 @@ def accuracy_of(
         "patients": float(len(gap)),
         "gap_median": float(np.median(gap)),
         "gap_largest": float(gap.max()),
-        "outside_envelope": _outside(scale, judged),
+        "outside_envelope": _outside(scale, judged, left_out=False),
+        "outside_envelope_left_out": _outside(scale, judged, left_out=True),
         "beyond_axes": _beyond_axes(scale, judged.predictors),
         "gathered_axes": float(gathered.sum()),
         "gathered_points": kept,
@@ -193,15 +199,18 @@ def _central_without(scale: Scale, gathered: NDArray[np.bool_], judged: Judged) 
     return short
 
 
-def _outside(scale: Scale, judged: Judged) -> float:
+def _outside(scale: Scale, judged: Judged, *, left_out: bool) -> float:
     """Share of patients whose exact interval leaves the envelope, or who have none at their total.
 
-    By more than could be seen on a figure: of few predictors many patients are on its edge.
+    By more than could be seen on a figure: of few predictors many patients are on its edge. Each
+    patient may be left out of the envelope in turn: a new patient has no part in it either.
     """
     exact = judged.exact[["lower", "upper"]].to_numpy()
     if np.isnan(exact).any():
         return float("nan")
-    drawn = _bands(scale, judged, scale.total(judged.central))
+    place = np.where(judged.development, np.cumsum(judged.development) - 1, -1)
+    total = scale.total(judged.central)
+    drawn = _bands(scale, judged, total, left_out=place if left_out else None)
     inside = exact[:, 0] >= drawn["lower_envelope"] - DRAWN
     inside &= exact[:, 1] <= drawn["upper_envelope"] + DRAWN
     return float(1 - inside.mean())

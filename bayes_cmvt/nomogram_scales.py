@@ -70,7 +70,9 @@ class Nomogram:
         ``points_per_log_odds``; ``log_odds_at_zero_points``; ``patients`` of the cohort;
         ``gap_median`` and ``gap_largest`` (central risk against that of `predict`, over the
         cohort); ``outside_envelope`` (share of cohort profiles whose exact interval leaves the
-        drawn envelope); ``beyond_axes`` (share of cohort profiles with a value outside an axis);
+        drawn envelope), ``outside_envelope_left_out`` (the same where the patient has no part in
+        the envelope, as a new one has none); ``beyond_axes`` (share of cohort profiles with a
+        value outside an axis);
         ``gathered_axes``, ``gathered_points`` (what the gathered axes add at their medians),
         ``gathered_error_points`` and ``gathered_error_risk`` (most that they can add or take away
         within their axes), ``gathered_error_largest`` (most over the cohort, as risk);

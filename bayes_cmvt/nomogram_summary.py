@@ -168,8 +168,9 @@ def _accuracy_lines(record: dict[str, Any]) -> list[str]:
     if accuracy["outside_envelope"] is not None:
         told += (
             f"The exact interval of {accuracy['outside_envelope']:.0%} of these "
-            f"{accuracy['patients']:,.0f} patients leaves the drawn envelope: for a single patient "
-            "use --patient, or the calculator. "
+            f"{accuracy['patients']:,.0f} patients leaves the drawn envelope, of "
+            f"{accuracy['outside_envelope_left_out']:.0%} where the patient has no part in it: for "
+            "a single patient use --patient, or the calculator. "
         )
     if accuracy["beyond_axes"]:
         told += f"{accuracy['beyond_axes']:.0%} of them have a value beyond an axis. "

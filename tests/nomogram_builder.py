@@ -96,6 +96,7 @@ def nomogram(
     table.insert(0, "model", more.get("model", "horseshoe"))
     accuracy = {"points_per_log_odds": scale, "log_odds_at_zero_points": lowest, "patients": 600.0}
     accuracy |= {"gap_median": 0.004, "gap_largest": 0.031, "outside_envelope": 0.083}
+    accuracy |= {"outside_envelope_left_out": 0.094}
     accuracy |= _gathered(table)
     made = Nomogram(
         *("horseshoe", "Made for a test", "pancreatitis", "30 days", "en", 0.95, "credible"),

@@ -259,6 +259,8 @@ def test_bands_end_where_patients_end_and_the_envelope_holds_the_inner_band(pep_
     assert (drawn["upper_envelope"] >= drawn["upper"] - 1e-12).all()
     # 5 % beyond either edge, if both edges are left by others
     assert 0 < found.quantity("outside_envelope") < 0.12
+    # the patient's own limits can only widen the envelope
+    assert found.quantity("outside_envelope_left_out") >= found.quantity("outside_envelope")
 
 
 def test_a_frequentist_fit_without_resamples_has_no_bands():

@@ -394,7 +394,7 @@ def test_the_note_says_how_far_the_central_risk_is_off_unless_it_is_exact():
     assert (
         "Central risk differs from the model's posterior mean risk by 0.4 percentage points at the "
         "median and 3.1 at most, over 600 patients. The exact interval of 8.3 % of the patients "
-        "leaves the drawn envelope." in said
+        "leaves the drawn envelope, of 9.4 % where the patient has no part in it." in said
     )
     exact = with_quantities(nomogram(THREE), gap_median=0.0, gap_largest=1e-9)
     assert "Central risk differs" not in written(plot_nomogram(exact))

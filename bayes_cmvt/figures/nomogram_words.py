@@ -82,8 +82,9 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "own_credible": ("the model's posterior mean risk", "模型的后验平均风险"),
         "own": ("the model's own risk", "模型给出的风险"),
         "outside": (
-            "The exact interval of {share} of the patients leaves the drawn envelope.",
-            "{share} 的患者的精确区间超出所绘范围。",
+            "The exact interval of {share} of the patients leaves the drawn envelope, of {others} "
+            "where the patient has no part in it.",
+            "{share} 的患者的精确区间超出所绘范围；不将该患者计入范围时为 {others}。",
         ),
         "beyond": (
             "{share} of the patients have a value beyond a drawn axis.",
@@ -312,7 +313,8 @@ def notes(nomogram: Nomogram, language: Language, *, cut: bool) -> list[str]:
     for key, quantity in (("outside", "outside_envelope"), ("beyond", "beyond_axes")):
         share = nomogram.quantity(quantity)
         if share >= 0 and (key == "outside" or share > 0):
-            said.append(say(language, key, share=percent(share, language)))
+            others = percent(nomogram.quantity("outside_envelope_left_out"), language)
+            said.append(say(language, key, share=percent(share, language), others=others))
     flat = without_points(nomogram.axes)
     said += [say(language, "no_points", count=len(flat))] if flat else []
     said += [say(language, "cut")] if cut else []
