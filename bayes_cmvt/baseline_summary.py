@@ -215,7 +215,8 @@ def _naive(record: dict[str, Any]) -> str:
 
 def _term_line(row: dict[str, Any], naive: str) -> str:
     label = row["label"] + ("" if row["per"] == 1 else f" (per {row['per']:g})")
-    places = 2 if abs(math.log(row["odds_ratio"])) >= SLIGHT else 4
+    slight = row["odds_ratio"] is not None and abs(math.log(row["odds_ratio"])) < SLIGHT
+    places = 4 if slight else 2
     return (
         padded(fitted(label, LABEL - 1), LABEL)
         + f"{_ratio(row['odds_ratio'], places):>10}  {_limits(row, naive, places):>18}"
@@ -231,7 +232,9 @@ def _limits(row: dict[str, Any], kind: str, places: int) -> str:
     return f"{_ratio(lower, places)} to {_ratio(upper, places)}"
 
 
-def _ratio(value: float, places: int) -> str:
+def _ratio(value: float | None, places: int) -> str:
+    if value is None:  # no float holds it
+        return NO_INTERVAL
     return f"{value:.{places}f}" if 0.01 <= value < 1000 else f"{value:.1g}"
 
 

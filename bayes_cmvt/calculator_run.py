@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_cmvt.intervals import tails
-from bayes_cmvt.stages import Say, StageResult, check_model, doubts, finished_stage, learnt_cohort
+from bayes_cmvt.stages import (
+    Say,
+    StageResult,
+    check_model,
+    doubts,
+    fingerprint,
+    finished_stage,
+    learnt_cohort,
+)
 from bayes_cmvt.stages import model_fit as fit_of_model
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayes_cmvt.report.calculator import CalculatorPage
     from bayes_cmvt.report.model_file import DeployedModel
 
 DEFAULT_MODEL = "horseshoe"
+FORMAT = 1  # of the page and the files: another one is made anew
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,13 @@ def calculator_run(request: CalculatorRequest, *, say: Say) -> StageResult:
     run = runs.read_run(request.run)
     cohort = learnt_cohort(request.run, runs.load_run(request.run))
     fit = fit_of_model(request.run, request.model, cohort, event_share=request.event_share)
+    stage = f"calculator-{request.model}"
+    inputs = _inputs(request, fit, run)
+    done = run.get("stages", {}).get(stage)
+    if done is not None and done["inputs"] == inputs and not request.overwrite:
+        if all((request.run / file).is_file() for file in done["files"]):
+            return _finished(request, done, run, reused=True)
+        say("files of this calculator are missing: they are made anew")
     model = deployed_model(
         fit,
         cohort,
@@ -76,18 +96,38 @@ def calculator_run(request: CalculatorRequest, *, say: Say) -> StageResult:
         **{f"model/{file}": text for file, text in companion_files().items()},
     }
     files = {path: text.encode("utf-8") for path, text in texts.items()}
-    stage = f"calculator-{request.model}"
     record = {
+        "inputs": inputs,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - started, 3),
         **_told(request, model, page),
         "files": {path: len(content) for path, content in files.items()},
     }
-    if not request.overwrite and stage in run.get("stages", {}):
-        say("replacing the calculator that is there")
     runs.add_stage(request.run, stage, record, {}, files=files)
-    result = finished_stage(request.run, stage, record, run, ())
+    return _finished(request, record, run)
+
+
+def _finished(
+    request: CalculatorRequest,
+    record: Mapping[str, Any],
+    run: Mapping[str, Any],
+    *,
+    reused: bool = False,
+) -> StageResult:
+    stage = f"calculator-{request.model}"
+    result = finished_stage(request.run, stage, record, run, (), reused=reused)
     return replace(result, problems=doubts(run, request.model))
+
+
+def _inputs(request: CalculatorRequest, fit: xr.DataTree, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the files depend on: the coefficients, the options, and what makes the page."""
+    return {
+        "format": FORMAT,
+        "package": version("bayes-cmvt"),
+        "fit": fingerprint(fit),
+        "problems": list(doubts(run, request.model)),
+        "interval": request.interval,
+    }
 
 
 def _told(request: CalculatorRequest, model: DeployedModel, page: CalculatorPage) -> dict[str, Any]:

@@ -452,7 +452,10 @@ def nomogram(
     ] = "study",
     gather: Annotated[
         float,
-        typer.Option("--gather", help="Share of the longest axis that gathered ones may be."),
+        typer.Option(
+            "--gather",
+            help="The shortest axes become one line, together below this share of the longest.",
+        ),
     ] = 0.1,
     event_share: EventShareOption = None,
     interval: IntervalOption = 0.95,

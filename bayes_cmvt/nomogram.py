@@ -6,6 +6,7 @@ every axis begins at 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -20,13 +21,19 @@ from bayes_cmvt.intervals import equal_tailed, tails
 from bayes_cmvt.nomogram_bands import accuracy_of, judged_patients, risk_table, risk_ticks
 from bayes_cmvt.nomogram_scales import Nomogram, NomogramPatient
 from bayes_cmvt.points_scale import Floats, Scale, axis_values, model_of, scale_of
-from bayes_cmvt.posterior import design_of, logit, settings_of, uncertain_coefficients
+from bayes_cmvt.posterior import (
+    design_of,
+    logit,
+    notice_of,
+    settings_of,
+    uncertain_coefficients,
+    used_predictors,
+)
 from bayes_cmvt.prediction import predict
 from bayes_cmvt.predictor_axes import AxisLimits
 from bayes_cmvt.pretty_values import number_text, pretty
-from bayes_cmvt.profile import Profile
+from bayes_cmvt.profile import Profile, patient_profile
 from bayes_cmvt.schema import Continuous
-from bayes_cmvt.synthetic import NOTICE, is_synthetic
 
 GATHERED = 0.1  # of the longest axis: what all gathered axes together may be
 STEPS, FINE = 200, 2000  # places at which a density is drawn, and computed
@@ -38,7 +45,7 @@ def nomogram_points(
     fit: xr.DataTree,
     cohort: Cohort,
     *,
-    patient: Profile | None = None,
+    patient: Profile | Mapping[str, object] | str | int | None = None,
     axis_limits: AxisLimits = "study",
     gather: float = GATHERED,
     ci_prob: float = 0.95,
@@ -52,8 +59,8 @@ def nomogram_points(
     cohort : Cohort
         Its development rows give the axes, the bands of the risk and the central coefficients of a
         posterior; all rows say how exact the nomogram is.
-    patient : Profile, optional
-        From `bayes_cmvt.patient_profile`.
+    patient : Profile, mapping, str or int, optional
+        From `bayes_cmvt.patient_profile`, or what it takes.
     axis_limits : {"study", "rms"}
         As `bayes_cmvt.predictor_axes.predictor_axes`.
     gather : float in [0, 1)
@@ -82,6 +89,8 @@ def nomogram_points(
             "the fit"
         )
         raise OptionError(msg)
+    if patient is not None and not isinstance(patient, Profile):
+        patient = patient_profile(cohort, patient, needed=used_predictors(fit))
     scale = scale_of(fit, cohort, axis_limits)
     gathered = _gathered(scale, gather)
     axes = _axes_table(scale, gathered, _coefficient_limits(fit, design, ci_prob))
@@ -105,7 +114,7 @@ def nomogram_points(
         scores=_of_model(model, _scores(scale)),
         accuracy=_of_model(model, pd.DataFrame(accuracy.items(), columns=["quantity", "value"])),
         patient=None if patient is None else _patient(scale, fit, patient, gathered, ci_prob),
-        notice=NOTICE if is_synthetic(cohort.source) else "",
+        notice=notice_of(fit, cohort.source),
     )
 
 

@@ -21,7 +21,7 @@ AT_MOST = 2000  # patients by whom bands and errors are judged
 NEAREST, SHARE_NEAR = 25, 0.2  # profiles near a total: at least so many, or this share of all
 LEAST_REACH = 0.15  # of the totals that 90 % of the patients have: few predictors give few totals
 CERTAIN = 1e-12  # risks are kept so far from 0 and 1 that their log-odds are finite
-DRAWN = 0.0005  # risk that no reader can see on a figure
+DRAWN = 0.01  # log-odds: less than a twentieth of a millimetre on a figure
 ENVELOPE = (0.05, 0.95)
 BANDS = MappingProxyType(  # limit of the exact interval, and which quantile of it over patients
     {
@@ -46,13 +46,14 @@ class Judged:
     """Patients of the cohort, read off the nomogram and predicted exactly.
 
     ``central`` holds their central log-odds, ``exact`` the table of `predict`, ``development``
-    says which of them give the bands.
+    says which of them give the bands; ``cohort`` holds them and all others.
     """
 
     predictors: pd.DataFrame
     central: Floats
     exact: pd.DataFrame
     development: NDArray[np.bool_]
+    cohort: Cohort
 
 
 def judged_patients(scale: Scale, fit: xr.DataTree, cohort: Cohort, ci_prob: float) -> Judged:
@@ -62,7 +63,8 @@ def judged_patients(scale: Scale, fit: xr.DataTree, cohort: Cohort, ci_prob: flo
         rows = np.unique(np.linspace(0, len(rows) - 1, AT_MOST).round().astype(int))
     predictors = cohort.predictors.iloc[rows]
     exact = predict(fit, NewPatients(predictors, (), 0), ci_prob=ci_prob)
-    return Judged(predictors, scale.log_odds(predictors), exact, cohort.development[rows])
+    members = cohort.development[rows]
+    return Judged(predictors, scale.log_odds(predictors), exact, members, cohort)
 
 
 def risk_table(scale: Scale, judged: Judged) -> pd.DataFrame:
@@ -106,7 +108,9 @@ def _bands(
         for name, (column, level) in BANDS.items():
             band[name][place] = centre + weighted_quantile(shift[:, column], weight, level)
         band["patients"][place] = np.count_nonzero(weight)
-    return {name: values if name == "patients" else expit(values) for name, values in band.items()}
+    certain = (CERTAIN, 1 - CERTAIN)
+    drawn = {name: np.clip(expit(band[name]), *certain) for name in BANDS}
+    return {**drawn, "patients": band["patients"]}
 
 
 def weighted_quantile(values: Floats, weights: Floats, level: float) -> float:
@@ -156,14 +160,19 @@ def accuracy_of(
 ) -> dict[str, float]:
     """What is printed of how far the nomogram is from the model."""
     gap = np.abs(expit(judged.central) - judged.exact["risk"].to_numpy())
+    risk_of_model = np.clip(judged.exact["risk"].to_numpy(), CERTAIN, 1)
     kept, error = _gathered_error(scale, gathered)
     short = _central_without(scale, gathered, judged)
     return {
         "points_per_log_odds": scale.per_log_odds,
         "log_odds_at_zero_points": scale.at_zero,
+        "developed_patients": float(judged.cohort.n_development),
+        "developed_events": float(judged.cohort.events_development),
         "patients": float(len(gap)),
+        "patients_of_cohort": float(len(judged.cohort.outcome)),
         "gap_median": float(np.median(gap)),
         "gap_largest": float(gap.max()),
+        "gap_largest_share": float((gap / risk_of_model).max()),
         "outside_envelope": _outside(scale, judged, left_out=False),
         "outside_envelope_left_out": _outside(scale, judged, left_out=True),
         "beyond_axes": _beyond_axes(scale, judged.predictors),
@@ -176,26 +185,31 @@ def accuracy_of(
 
 
 def _gathered_error(scale: Scale, gathered: NDArray[np.bool_]) -> tuple[float, float]:
-    """Points of the gathered axes at their references, and the most that values change them."""
-    reference = np.array([scale.at_reference(j) for j in np.flatnonzero(gathered).tolist()])
+    """Points of the gathered axes at their common values, and the most that others change them."""
+    common = np.array([scale.at_common(j) for j in np.flatnonzero(gathered).tolist()])
     length = scale.per_log_odds * scale.length[gathered]
-    error = max(reference.sum(), (length - reference).sum())
-    return float(reference.sum()), float(error)
+    error = max(common.sum(), (length - common).sum())
+    return float(common.sum()), float(error)
 
 
 def _largest_change(scale: Scale, total: Floats, points: float) -> float:
-    """Most by which so many points more or fewer change the risk."""
-    centre = scale.risk(total)
-    changed = (np.abs(scale.risk(total + sign * points) - centre) for sign in (-1, 1))
-    return float(np.max([change.max() for change in changed]))
+    """Most by which so many points more or fewer change the risk, anywhere on the ruler.
+
+    The change of the risk is largest where it passes through one half midway.
+    """
+    log_odds = points / scale.per_log_odds
+    ends = scale.at_zero + np.array([total[0], total[-1]]) / scale.per_log_odds
+    places = np.clip(np.array([-0.5, 0.5]) * log_odds, *ends)
+    changed = expit(places + np.array([1.0, -1.0]) * log_odds) - expit(places)
+    return float(np.abs(changed).max())
 
 
 def _central_without(scale: Scale, gathered: NDArray[np.bool_], judged: Judged) -> Floats:
-    """Central log-odds of patients whose gathered predictors are taken at the reference."""
+    """Central log-odds of patients whose gathered predictors have their common values."""
     short = judged.central.copy()
     for j in np.flatnonzero(gathered).tolist():
         points = scale.points(j, judged.predictors[scale.axes[j].predictor.name])
-        short -= (points - scale.at_reference(j)) / scale.per_log_odds
+        short -= (points - scale.at_common(j)) / scale.per_log_odds
     return short
 
 
@@ -211,8 +225,9 @@ def _outside(scale: Scale, judged: Judged, *, left_out: bool) -> float:
     place = np.where(judged.development, np.cumsum(judged.development) - 1, -1)
     total = scale.total(judged.central)
     drawn = _bands(scale, judged, total, left_out=place if left_out else None)
-    inside = exact[:, 0] >= drawn["lower_envelope"] - DRAWN
-    inside &= exact[:, 1] <= drawn["upper_envelope"] + DRAWN
+    limits = logit(np.clip(exact, CERTAIN, 1 - CERTAIN))
+    inside = limits[:, 0] >= logit(drawn["lower_envelope"]) - DRAWN
+    inside &= limits[:, 1] <= logit(drawn["upper_envelope"]) + DRAWN
     return float(1 - inside.mean())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayes_cmvt.stages import Say, StageResult, check_model, doubts, finished_stage, learnt_cohort
+from bayes_cmvt.errors import OptionError
+from bayes_cmvt.stages import (
+    Say,
+    StageResult,
+    check_model,
+    doubts,
+    fingerprint,
+    finished_stage,
+    learnt_cohort,
+)
 from bayes_cmvt.stages import model_fit as fit_of_model
 
 if TYPE_CHECKING:
@@ -69,6 +76,9 @@ def nomogram_run(request: NomogramRequest, *, say: Say) -> StageResult:
     started = time.perf_counter()
     for model in filter(None, (request.model, request.beside)):
         check_model(model)
+    if request.beside == request.model:
+        msg = f"--beside: found {request.model!r}, the model itself; name another"
+        raise OptionError(msg)
     run = runs.read_run(request.run)
     cohort = learnt_cohort(request.run, runs.load_run(request.run))
     fit = _fit(request, request.model, cohort)
@@ -136,24 +146,13 @@ def _inputs(
     asked = asdict(replace(request, overwrite=False))
     return {
         "format": FORMAT,
-        "fits": [_fingerprint(one) for one in (fit, other) if one is not None],
+        "fits": [fingerprint(one) for one in (fit, other) if one is not None],
         "data": {"file": cohort.source, "sha256": cohort.sha256},
         "options": {name: value for name, value in asked.items() if name not in _NOT_INPUTS},
     }
 
 
 _NOT_INPUTS = ("run", "overwrite")
-
-
-def _fingerprint(fit: xr.DataTree) -> str:
-    """Hash of everything that a nomogram takes from a fit."""
-    from bayes_cmvt.posterior import central_coefficients, uncertain_coefficients
-
-    content = hashlib.sha256(json.dumps(dict(fit.attrs), sort_keys=True, default=str).encode())
-    for intercept, beta in filter(None, (central_coefficients(fit), uncertain_coefficients(fit))):
-        content.update(intercept.tobytes())
-        content.update(beta.tobytes())
-    return content.hexdigest()
 
 
 def _nomogram(

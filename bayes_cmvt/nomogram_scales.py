@@ -67,13 +67,15 @@ class Nomogram:
         ``model, risk, total_points, major``: round risks and where they lie on the ruler.
     accuracy : DataFrame
         ``model, quantity, value``, by quantity:
-        ``points_per_log_odds``; ``log_odds_at_zero_points``; ``patients`` of the cohort;
-        ``gap_median`` and ``gap_largest`` (central risk against that of `predict`, over the
-        cohort); ``outside_envelope`` (share of cohort profiles whose exact interval leaves the
-        drawn envelope), ``outside_envelope_left_out`` (the same where the patient has no part in
-        the envelope, as a new one has none); ``beyond_axes`` (share of cohort profiles with a
-        value outside an axis);
-        ``gathered_axes``, ``gathered_points`` (what the gathered axes add at their medians),
+        ``points_per_log_odds``; ``log_odds_at_zero_points``; ``developed_patients`` and
+        ``developed_events``; ``patients`` by whom all that follows is judged, at most 2,000 of the
+        ``patients_of_cohort``; ``gap_median`` and ``gap_largest`` (central risk against that of
+        `predict`, over these), ``gap_largest_share`` (the largest as a share of the risk);
+        ``outside_envelope`` (share whose exact interval leaves the drawn envelope),
+        ``outside_envelope_left_out`` (the same where the patient has no part in the envelope, as a
+        new one has none); ``beyond_axes`` (share with a value outside an axis); ``gathered_axes``,
+        ``gathered_points`` (what the gathered axes add at their medians, or at their most frequent
+        levels),
         ``gathered_error_points`` and ``gathered_error_risk`` (most that they can add or take away
         within their axes), ``gathered_error_largest`` (most over the cohort, as risk);
         ``event_share`` (published model: the assumed share at which its risk axis is anchored).

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayes_cmvt.pretty_values import number_text
 from bayes_cmvt.runs import table_records
 from bayes_cmvt.textwidth import fitted, padded, screen
 
@@ -82,13 +84,18 @@ def _axes(table: pd.DataFrame) -> list[dict[str, Any]]:
                 "axis": lowest["axis"],
                 "label": lowest["label"],
                 "unit": lowest["unit"] if isinstance(lowest["unit"], str) else "",
-                "lowest": str(lowest["value"]),
-                "highest": str(highest["value"]),
+                "lowest": _value(lowest["value"]),
+                "highest": _value(highest["value"]),
                 "length": float(lowest["length"]),
                 "gathered": bool(lowest["gathered"]),
             }
         )
     return rows
+
+
+def _value(value: object) -> str:
+    """A value as it stands on its axis; a column of numbers alone is read back as numbers."""
+    return number_text(value) if isinstance(value, float) else str(value)
 
 
 def nomogram_text(record: dict[str, Any]) -> str:
@@ -143,21 +150,38 @@ def _axis_lines(record: dict[str, Any]) -> list[str]:
     gathered = [one["label"] for one in record["axes"] if one["gathered"]]
     if gathered:
         told = (
-            f"{len(gathered)} short axes are gathered at their medians: "
-            f"+{accuracy['gathered_points']:.1f} points, at most "
+            f"{len(gathered)} short axes are gathered at their medians or commonest levels: "
+            f"+{accuracy['gathered_points']:.1f} points, within the axes at most "
             f"±{accuracy['gathered_error_points']:.1f} points or "
-            f"±{_points(accuracy['gathered_error_risk'])} of risk; of these patients at most "
-            f"{_points(accuracy['gathered_error_largest'])}"
+            f"±{_at_most(accuracy['gathered_error_risk'])} of risk, for these patients at most "
+            f"{_at_most(accuracy['gathered_error_largest'])}"
         )
         lines += wrap(told, WIDTH)
     nothing = sum(one["length"] == 0 for one in record["axes"])
     if nothing:
-        lines.append(f"{nothing} predictors have no points: the model does not use them")
+        told = "1 predictor has no points: the model does not use it"
+        if nothing > 1:
+            told = f"{nothing} predictors have no points: the model does not use them"
+        lines.append(told)
     return lines
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:.1f} percentage points"
+    return f"{_of_hundred(difference)} percentage points"
+
+
+def _at_most(difference: float) -> str:
+    """A bound in percentage points, rounded up."""
+    return f"{math.ceil(1000 * difference - 1e-9) / 10:.1f} percentage points"
+
+
+def _percent(share: float) -> str:
+    return f"{_of_hundred(share)}%"
+
+
+def _of_hundred(share: float) -> str:
+    """A share in per cent, one decimal, below one per cent two digits."""
+    return f"{100 * share:.1f}" if share >= 0.01 or share == 0 else f"{100 * share:.2g}"
 
 
 def _accuracy_lines(record: dict[str, Any]) -> list[str]:
@@ -167,40 +191,55 @@ def _accuracy_lines(record: dict[str, Any]) -> list[str]:
         told = _gap_in_words(accuracy)
     if accuracy["outside_envelope"] is not None:
         told += (
-            f"The exact interval of {accuracy['outside_envelope']:.0%} of these "
-            f"{accuracy['patients']:,.0f} patients leaves the drawn envelope, of "
-            f"{accuracy['outside_envelope_left_out']:.0%} where the patient has no part in it: for "
-            "a single patient use --patient, or the calculator. "
+            f"The exact interval of {_percent(accuracy['outside_envelope'])} of these "
+            f"{_patients(accuracy)} patients leaves the drawn envelope, of "
+            f"{_percent(accuracy['outside_envelope_left_out'])} where the patient has no part in "
+            "it: for a single patient use --patient, or the calculator. "
         )
     if accuracy["beyond_axes"]:
-        told += f"{accuracy['beyond_axes']:.0%} of them have a value beyond an axis. "
+        told += f"{_percent(accuracy['beyond_axes'])} of them have a value beyond an axis. "
     return wrap(told + "Limits of single axes do not add up to the limits of the risk.", WIDTH)
 
 
 def _gap_in_words(accuracy: dict[str, Any]) -> str:
     return (
-        f"Read off the nomogram, risks of these {accuracy['patients']:,.0f} patients differ from "
-        f"those of `predict` by {_points(accuracy['gap_median'])} (median), at most "
-        f"{_points(accuracy['gap_largest'])}. "
+        f"The risks of the axis differ from those of `predict` by "
+        f"{_points(accuracy['gap_median'])} (median) and {_at_most(accuracy['gap_largest'])} at "
+        f"most, at most by {accuracy['gap_largest_share']:.0%} of the risk, over these "
+        f"{_patients(accuracy)} patients with all their values; gathered axes come on top. "
     )
+
+
+def _patients(accuracy: dict[str, Any]) -> str:
+    part, whole = accuracy["patients"], accuracy["patients_of_cohort"]
+    return f"{part:,.0f}" if part == whole else f"{part:,.0f} (of {whole:,.0f})"
 
 
 def _patient_lines(record: dict[str, Any]) -> list[str]:
     risk, points = record["patient_risk"], record["patient_points"]
-    told = f"{record['patient']}: {risk['total_points']:.1f} total points, risk {risk['risk']:.1%}"
+    told = f"{record['patient']}: {risk['total_points']:.1f} total points, "
+    told += f"risk {_percent(risk['risk'])}"
     if risk["lower"] is not None:
-        told += f", {risk['interval']:.0%} interval {risk['lower']:.1%} to {risk['upper']:.1%}"
-    lines = [f"{told}; read off the axis {risk['central_risk']:.1%}"]
-    assumed = [f"{one['label']} {one['value']}" for one in points if one["assumed"]]
+        limits = f"{_percent(risk['lower'])} to {_percent(risk['upper'])}"
+        told += f", {risk['interval']:.0%} interval {limits}"
+    lines = [f"{told}; read off the axis {_percent(risk['central_risk'])}"]
+    if record["interval_kind"] == "bootstrap":
+        lines += wrap(
+            "Resamples select other predictors too: values without points here may still change "
+            "the interval, not the risk.",
+            WIDTH,
+        )
+    assumed = [f"{one['label']} {_value(one['value'])}" for one in points if one["assumed"]]
     if assumed:
         lines += wrap(
             "assumed, because nothing was said (the interval does not hold this uncertainty): "
             + ", ".join(assumed),
             WIDTH,
         )
-    beyond = [f"{one['label']} {one['value']}" for one in points if one["beyond"]]
+    beyond = [f"{one['label']} {_value(one['value'])}" for one in points if one["beyond"]]
     if beyond:
-        lines += wrap("beyond its axis, where few patients were: " + ", ".join(beyond), WIDTH)
+        told = "beyond its axis, where few patients were or none: "
+        lines += wrap(told + ", ".join(beyond), WIDTH)
     return lines
 
 

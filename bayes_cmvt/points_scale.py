@@ -77,6 +77,11 @@ class Scale:
         reference = np.array([self.axes[axis].reference])
         return float(self.points(axis, axis_values(self.axes[axis], reference))[0])
 
+    def at_common(self, axis: int) -> float:
+        """Points of the value that is assumed where nothing is known."""
+        common = np.array([self.axes[axis].common])
+        return float(self.points(axis, axis_values(self.axes[axis], common))[0])
+
     def log_odds(self, predictors: pd.DataFrame) -> Floats:
         """Central log-odds of patients, shape (patient,)."""
         total = np.zeros(len(predictors))

@@ -30,6 +30,7 @@ from bayes_cmvt.priors import (
     shrinkage,
 )
 from bayes_cmvt.study import parse_study
+from bayes_cmvt.synthetic import NOTICE, is_synthetic
 
 PRIOR_DRAWS = 20_000
 PRIOR_PREDICTIVE_DRAWS = 500
@@ -425,6 +426,25 @@ def used_predictors(fit: xr.DataTree) -> tuple[str, ...]:
             used.append(one.name)
         start += len(one.terms)
     return tuple(used)
+
+
+def notice_of(fit: xr.DataTree, source: str) -> str:
+    """What has to stand beside all that is shown of a fit, whatever it is; may be empty.
+
+    Parameters
+    ----------
+    fit : DataTree
+    source : str
+        Data file of the patients who are shown.
+    """
+    told = [NOTICE] if is_synthetic(source, fit.attrs["data_source"]) else []
+    unknown = settings_of(fit).get("without_error", [])
+    if unknown:
+        told.append(
+            f"No error is printed of {', '.join(unknown)}: taken as known exactly, so that bands "
+            "and intervals are too narrow."
+        )
+    return " ".join(told)
 
 
 def settings_of(fit: xr.DataTree) -> dict[str, Any]:

@@ -23,6 +23,8 @@ type AxisLimits = Literal["study", "rms"]
 
 PERCENTILES = (0.01, 0.99)
 INTERVALS, RMS_INTERVALS = 8, 10
+FEWEST = 5  # patients between percentiles who have not the commonest value
+SPREAD = 2.0  # SDs that an axis reaches where percentiles do not tell values apart
 RMS_DISTINCT = 10  # values up to which rms shows every one
 DECADES_FROM = 10.0  # ratio of the limits from which a logarithmic axis counts in decades
 
@@ -135,15 +137,29 @@ def _shown(
         low, high = predictor.axis
         shown = _round_values(predictor, low, high)
     else:
-        low, high = np.quantile(values, PERCENTILES)
-        if low == high:  # nearly everybody has this value
-            low, high = values.min(), values.max()
+        low, high = _ends(values)
         shown = _round_values(predictor, low, high)
         low, high = _widened(predictor, shown, low)
     if whole:
         shown = shown[shown == np.rint(shown)]
     inside = shown[(shown > low) & (shown < high)]
     return np.concatenate([[low], inside, [high]])
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    """1st and 99th percentile; two SDs from the commonest value where hardly any other is between.
+
+    An SD is nobody's value, as an extreme would be.
+    """
+    low, high = np.quantile(values, PERCENTILES)
+    distinct, counts = np.unique(values, return_counts=True)
+    usual = distinct[counts.argmax()]
+    others = values[(values >= low) & (values <= high) & (values != usual)]
+    if len(others) >= FEWEST:
+        return float(low), float(high)
+    reach = SPREAD * float(values.std())
+    below, above = bool((values < usual).any()), bool((values > usual).any())
+    return float(usual - reach * below), float(usual + reach * above)
 
 
 def _round_values(predictor: Continuous, low: float, high: float) -> NDArray[np.float64]:

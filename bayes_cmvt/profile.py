@@ -17,7 +17,9 @@ from bayes_cmvt.predictor_axes import PredictorAxis, predictor_axes
 from bayes_cmvt.pretty_values import number_text
 from bayes_cmvt.schema import Continuous, LevelPredictor, level_text
 
+MANY_DIGITS = 1e9  # numbers from here are written with an exponent
 ROW = "row"
+FARTHEST = 100.0  # lengths of an axis: a value beyond is a slip, and no model knows of it
 HEADING = "the patient cannot be read"
 
 
@@ -81,6 +83,12 @@ def patient_profile(
         given = _row_number(given[ROW])
     if isinstance(given, Mapping):
         return _typed(cohort, given, needed)
+    if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        msg = (
+            f"patient: found {type(given).__name__}; expected the number of a row, a mapping of "
+            'predictors to values, or a text such as "age=70,sex=female"'
+        )
+        raise OptionError(msg)
     found = cohort.predictors.index.get_indexer(pd.Index([given]))
     if found[0] < 0:
         rows = cohort.rows
@@ -101,20 +109,22 @@ def _row_number(given: object) -> int:
 
 
 def _pairs(cohort: Cohort, text: str) -> dict[str, object]:
-    """``KEY=VALUE,…`` as a mapping; a comma before a known key separates, others belong to values.
+    """``KEY=VALUE,…`` as a mapping; predictors' names may hold commas and signs of equality.
 
-    Keys come apart at the first sign of equality unless a longer predictor's name holds one.
+    A comma separates where a name and a sign of equality follow; others belong to values.
     """
-    pieces, problems = re.split(r",\s*(?=[^,=]+=)", text), []
+    names = sorted(map(str, cohort.predictors), key=len, reverse=True)
+    key_pattern = "|".join([*map(re.escape, names), r"[^,=]+?"])
+    keys = list(re.finditer(rf"(?:^\s*|,\s*)({key_pattern})\s*=", text))
     found: dict[str, object] = {}
-    for piece in pieces:
-        key, sign, value = piece.partition("=")
-        key = key.strip()
-        if not sign or not key:
-            problems.append(f"{piece.strip()!r}: expected KEY=VALUE, such as age=70, or row=17")
-        elif key in found:
-            problems.append(f"{key}: named twice")
-        found[key] = value.strip()
+    problems = []
+    if not keys or keys[0].start() > 0:
+        problems.append(f"{text!r}: expected KEY=VALUE, such as age=70, or row=17")
+    for this, following in zip(keys, [*keys[1:], None], strict=False):
+        if this[1] in found:
+            problems.append(f"{this[1]}: named twice")
+        end = len(text) if following is None else following.start()
+        found[this[1]] = text[this.end() : end].strip()
     if ROW in found and len(found) > 1 and ROW not in cohort.predictors:
         problems.append("row names a whole patient; leave the other values out, or leave row out")
     if problems:
@@ -183,22 +193,24 @@ def _measurement(
             f"{predictor.name}: found {str(value)!r}; a number is needed, its axis shows {shown}"
         )
         return axis.common
-    allowed = _refused(predictor, number)
+    allowed = _refused(predictor, axis, number)
     if allowed:
         where = f" (declared in {source})" if predictor.range is not None else ""
-        problems.append(
-            f"{predictor.name}: found {number_text(number)}{unit}; allowed: {allowed}{where}"
-        )
+        shown = number_text(number) if abs(number) < MANY_DIGITS else f"{number:g}"
+        problems.append(f"{predictor.name}: found {shown}{unit}; allowed: {allowed}{where}")
         return axis.common
     return number
 
 
-def _refused(predictor: Continuous, number: float) -> str:
+def _refused(predictor: Continuous, axis: PredictorAxis, number: float) -> str:
     """What would be allowed in the place of a number; empty where it is."""
     unit = f" {predictor.unit}" if predictor.unit else ""
     if predictor.range is not None and not predictor.range[0] <= number <= predictor.range[1]:
         low, high = (number_text(limit) for limit in predictor.range)
         return f"{low} to {high}{unit}"
+    near, far = FARTHEST * (axis.high - axis.low), max(abs(axis.low), abs(axis.high))
+    if not abs(number) <= near + far:
+        return f"about what its axis shows, {axis.values[0]} to {axis.values[-1]}{unit}"
     if predictor.transform not in LOWEST_VALUE:
         return ""
     lowest, words = LOWEST_VALUE[predictor.transform]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -139,6 +140,17 @@ def run_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
         source=fit.attrs["data_source"],
         sha256=fit.attrs["data_sha256"],
     )
+
+
+def fingerprint(fit: xr.DataTree) -> str:
+    """Hash of the coefficients of a fit, of what it was made from and how."""
+    from bayes_cmvt.posterior import central_coefficients, uncertain_coefficients
+
+    content = hashlib.sha256(json.dumps(dict(fit.attrs), sort_keys=True, default=str).encode())
+    for intercept, beta in filter(None, (central_coefficients(fit), uncertain_coefficients(fit))):
+        content.update(intercept.tobytes())
+        content.update(beta.tobytes())
+    return content.hexdigest()
 
 
 MODELS = ("horseshoe", "projection", "baseline", "published")

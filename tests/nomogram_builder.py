@@ -96,7 +96,8 @@ def nomogram(
     table.insert(0, "model", more.get("model", "horseshoe"))
     accuracy = {"points_per_log_odds": scale, "log_odds_at_zero_points": lowest, "patients": 600.0}
     accuracy |= {"gap_median": 0.004, "gap_largest": 0.031, "outside_envelope": 0.083}
-    accuracy |= {"outside_envelope_left_out": 0.094}
+    accuracy |= {"outside_envelope_left_out": 0.094, "gap_largest_share": 0.12}
+    accuracy |= {"developed_patients": 420, "developed_events": 61, "patients_of_cohort": 600}
     accuracy |= _gathered(table)
     made = Nomogram(
         *("horseshoe", "Made for a test", "pancreatitis", "30 days", "en", 0.95, "credible"),
@@ -152,6 +153,7 @@ def _gathered(table: pd.DataFrame) -> dict[str, float]:
         "gathered_points": float(rows["reference_points"].sum()),
         "gathered_error_points": float(longest.sum()),
         "gathered_error_risk": 0.012,
+        "gathered_error_largest": 0.0075,
     }
 
 

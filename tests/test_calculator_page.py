@@ -259,6 +259,30 @@ def test_what_is_not_known_is_assumed_in_words(opened: Open) -> None:
 
 
 @pytest.mark.page
+def test_a_preset_counts_as_entered_once_enter_confirms_it(opened: Open) -> None:
+    page = opened(small_model("horseshoe"))
+    assert "6 of 6 inputs at their preset" in page.text("#note")
+    page.focus("#p0")
+    page.press("Enter")
+    assert "5 of 6 inputs at their preset" in page.text("#note")
+
+
+@pytest.mark.page
+def test_a_threshold_that_nobody_chose_is_not_passed_off_as_one(
+    opened: Open, pep_page: Page
+) -> None:
+    """The study of pep declares no threshold in use, the small one does."""
+    assert "declares no threshold" in pep_page.text("#threshold-message")
+    assert "threshold not chosen" in pep_page.text("#note")
+    type_into(pep_page, "#threshold", "12")
+    assert pep_page.text("#threshold-message") == ""
+    assert "threshold not chosen" not in pep_page.text("#note")
+    declared = opened(small_model("horseshoe"))
+    assert declared.text("#threshold-message") == ""
+    assert "threshold not chosen" not in declared.text("#note")
+
+
+@pytest.mark.page
 def test_the_sentence_for_the_notes_says_whether_the_decision_is_settled(
     pep_page: Page, pep_fit: xr.DataTree, pep_cohort: Cohort
 ) -> None:
@@ -273,7 +297,8 @@ def test_the_sentence_for_the_notes_says_whether_the_decision_is_settled(
             pep_cohort.study, pd.DataFrame([row], columns=names)
         ).predictors,
     )
-    risk = bc.posterior.expit(model.intercept + model.beta @ matrix[0])
+    intercept, beta = bc.posterior.central_coefficients(pep_fit)
+    risk = bc.posterior.expit(intercept + beta @ matrix[0])
     for threshold in (2, 11.5, 39):
         type_into(page, "#threshold", str(threshold))
         reached = float(np.mean(risk >= threshold / 100))
@@ -287,7 +312,9 @@ def test_the_sentence_for_the_notes_says_whether_the_decision_is_settled(
         expected = f"{risk_shown}, 95 % interval {limits}; {words}"
         assert page.text("#note").startswith(f"{expected} (19 of 19 inputs at their preset)")
     type_into(page, "#threshold", "60")
-    assert page.text("#threshold-message") == "Write a whole or decimal number from 2 to 40."
+    assert page.text("#threshold-message") == (
+        "Write a number from 2 to 40, the range of thresholds of this study."
+    )
     assert page.text("#decision") == ""
     page.focus("#slider")
     page.press("ArrowRight")
@@ -314,11 +341,10 @@ def test_dots_and_contributions_are_those_of_the_draws(opened: Open) -> None:
         for one in ("sure", "open", "rest")
     ]
     assert counts == [round(lower), round(upper) - round(lower), 100 - round(upper)]
-    sentence = (
-        f"Of 100 such patients about {round(risk)} ({round(lower)} to {round(upper)}) would have y."
-    )
+    limits = f"{round(lower)} to {round(upper)}"
+    sentence = f"Of 100 such patients, on average about {round(risk)} ({limits}) would have y."
     assert page.text("#dots-text") == sentence
-    beta = fit["posterior"]["beta"].to_numpy()[0] / model.sd
+    beta = fit["posterior"]["beta"].to_numpy()[0] / fit["constant_data"]["sd"].to_numpy()
     age, site = model.predictors[0], model.predictors[3]
     start = beta[:, 2 + int(site.default)] if site.default else 0.0
     effects = {"age": beta[:, 0] * (75 - age.default), "site": beta[:, 4] - start}
@@ -336,10 +362,11 @@ def test_dots_and_contributions_are_those_of_the_draws(opened: Open) -> None:
 
 @pytest.mark.page
 def test_a_percentage_is_never_0_or_100(pep_page: Page) -> None:
-    """Whole, with one decimal below 10 and next to 100."""
+    """Whole, with one decimal below 10 and next to 100, two below 1."""
     shown = {
-        0.0: "<0.1",
-        0.0003: "<0.1",
+        0.0: "<0.01",
+        0.00003: "<0.01",
+        0.0003: "0.03",
         0.0423: "4.2",
         0.09949: "9.9",
         0.0996: "10",

@@ -36,6 +36,7 @@ from bayes_cmvt.report.model_file import (
     model_json,
     threshold_step,
 )
+from bayes_cmvt.study import parse_study
 from bayes_cmvt.synthetic import NOTICE
 from tests.baseline_study import STUDY, TERMS, cohort_of, patients, small_baseline, small_cohort
 from tests.estimate_fit import drawn_posterior, fit_of
@@ -355,3 +356,35 @@ def test_an_impossible_interval_and_a_tree_that_is_no_fit_are_refused() -> None:
         deployed_model(small_posterior(), small_cohort(), ci_prob=95)
     with pytest.raises(bc.RunError, match="this DataTree is no fit"):
         deployed_model(xr.DataTree(), small_cohort())
+
+
+def test_no_value_of_a_patient_who_alone_differs_can_be_worked_out() -> None:
+    """Of a column that is 0 but for one patient, n = (sd / mean)^2 and value = n * mean."""
+    frame = patients()
+    frame["noise"] = 0.0
+    frame.loc[41, "noise"] = 41.237
+    cohort = cohort_of(frame)
+    fit = drawn_posterior(cohort)
+    model = deployed_model(fit, cohort)
+    mean, sd = (values[model.terms.index("noise")] for values in (model.mean, model.sd))
+    found = np.inf if mean == 0 else (sd / mean) ** 2 * mean
+    assert abs(found / 41.237 - 1) > 0.02
+    document = json.loads(model_json(model))
+    profile = {"age": 66.0, "marker": 1.5, "sex": 1, "site": "south", "grade": "mid", "noise": 3.0}
+    expected = bc.predict(fit, pd.DataFrame([profile])).iloc[0]
+    answer = python_risk(document, profile)
+    for name in ("risk", "lower", "upper"):
+        assert answer[name] == pytest.approx(expected[name], abs=ROUNDING)
+
+
+def test_scripts_refuse_what_the_study_does_not_allow() -> None:
+    text = STUDY.replace("per = 10", "per = 10\nrange = [18, 110]")
+    cohort = bc.load_cohort(parse_study(text), patients())
+    document = json.loads(model_json(deployed_model(drawn_posterior(cohort), cohort)))
+    for profile, told in (
+        ({"age": 450}, "age: found 450; allowed: 18"),
+        ({"site": "west"}, "site: found west; allowed: north, east, south"),
+        ({"marker": 0}, "no risk can be computed"),
+    ):
+        with pytest.raises(SystemExit, match=told), np.errstate(divide="ignore"):
+            python_risk(document, profile)

@@ -93,12 +93,12 @@ def random_profiles(cohort: Cohort, count: int, found: Nomogram) -> pd.DataFrame
 
 def read_off(found: Nomogram, profiles: pd.DataFrame, study) -> np.ndarray:
     """Sum of points as a reader finds them: between two ticks of an axis along its line."""
-    total = np.zeros(len(profiles))
+    total = np.full(len(profiles), found.quantity("gathered_points"))
     for one in study.predictors:
         shown = found.axes[found.axes["axis"] == one.name]
         if shown["gathered"].any():
-            total += shown["reference_points"].iloc[0]
-        elif one.kind == "continuous":
+            continue
+        if one.kind == "continuous":
             scale = FORWARD[one.transform]
             ticks, points = scale(shown["number"].to_numpy()), shown["points"].to_numpy()
             total += np.interp(scale(profiles[one.name].to_numpy()), ticks, points)
@@ -382,6 +382,32 @@ def test_the_distribution_on_the_ruler_is_that_of_the_draws():
     assert mean == pytest.approx(total.mean(), abs=0.05 * total.std())
     assert spread == pytest.approx(total.std(), rel=0.03)
     assert density["density"].max() == 1
+
+
+def test_a_patient_may_be_named_as_on_the_command_line():
+    cohort = small_cohort()
+    fit = drawn_posterior(cohort)
+    for given in (5, "row=5"):
+        found = nomogram_points(fit, cohort, patient=given)
+        assert found.patient.name == "row 5"
+    assert nomogram_points(fit, cohort, patient={"age": 60}).patient.name == "profile"
+    with pytest.raises(OptionError, match="patient: found float; expected the number of a row"):
+        nomogram_points(fit, cohort, patient=5.0)
+
+
+def test_gathered_axes_stand_where_most_patients_are():
+    """Of levels that is the most frequent one, not the first."""
+    cohort = small_cohort()
+    effects = np.array([1.0, 0.0, 0.0, 0.0, 0.02, 0.03, 0.0])
+    found = nomogram_points(fit_of(cohort, estimate=(-1.0, effects)), cohort)
+    axes = found.axes[found.axes["gathered"]]
+    assert set(axes["axis"]) == {"site", "grade"}
+    rows = cohort.predictors[cohort.development]
+    grade = sorted(rows["grade"].cat.codes)[(len(rows) - 1) // 2]
+    usual = {"site": rows["site"].mode()[0], "grade": ["low", "mid", "high"][grade]}
+    points = axes.set_index(["axis", "value"])["points"]
+    expected = sum(points[pair] for pair in usual.items())
+    assert found.quantity("gathered_points") == pytest.approx(expected, abs=1e-9)
 
 
 def test_values_beyond_an_axis_are_marked_and_their_points_exact():

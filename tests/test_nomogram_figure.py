@@ -369,8 +369,9 @@ def test_gathered_axes_are_told_with_what_they_add():
     made = with_quantities(nomogram(VARIED), gathered_points=12.34, gathered_error_points=3.0)
     said = written(plot_nomogram(made))
     assert (
-        "All other predictors (1) at their median: +12.3 points; at most ±3 points, "
-        "±1.2 percentage points of risk Trainee took part." in said
+        "All other predictors (1) at their median or commonest level: +12.3 points; within their "
+        "axes at most ±3 points, ±1.2 percentage points of risk, for these patients at most 0.8 "
+        "Trainee took part." in said
     )
 
 
@@ -392,12 +393,13 @@ def test_the_note_names_the_kind_of_the_bands(kind):
 def test_the_note_says_how_far_the_central_risk_is_off_unless_it_is_exact():
     said = written(plot_nomogram(nomogram(THREE)))
     assert (
-        "Central risk differs from the model's posterior mean risk by 0.4 percentage points at the "
-        "median and 3.1 at most, over 600 patients. The exact interval of 8.3 % of the patients "
-        "leaves the drawn envelope, of 9.4 % where the patient has no part in it." in said
+        "Developed with 420 patients, 61 of them with the event. The risk of the axis differs from "
+        "the model's posterior mean risk by 0.4 percentage points at the median and 3.1 at most, "
+        "at most by 12 % of the risk, over 600 patients. The exact interval of 8.3 % of the "
+        "patients leaves the drawn envelope, of 9.4 % where the patient has no part in it." in said
     )
     exact = with_quantities(nomogram(THREE), gap_median=0.0, gap_largest=1e-9)
-    assert "Central risk differs" not in written(plot_nomogram(exact))
+    assert "The risk of the axis differs" not in written(plot_nomogram(exact))
 
 
 def test_predictors_without_points_are_counted_and_not_drawn():
@@ -670,3 +672,32 @@ def test_thinned_numbers_keep_both_ends_and_never_touch(count, start, length, lo
     for one, other in itertools.pairwise(labels):
         half = (style.text_mm(one.text) + style.text_mm(other.text)) / 2
         assert other.centre - one.centre >= half + tick_labels.GAP_MM - 1e-6
+
+
+def test_levels_0_and_1_are_said_in_words_unless_the_label_explains_them():
+    coded = levels("pep", ("0", "1"), (0, 0.85), 0.28, label="Previous pancreatitis")
+    plain = plot_nomogram(nomogram([coded]))
+    said = {each.get_text() for each in texts(plain)}
+    assert {"no", "yes"} <= said
+    # the reference is known under its new name: it has no bar
+    assert len(segments(sheet(plain, "rows 0"), "bars")) == 1
+    explained = plot_nomogram(nomogram([replace(coded, label="Sex (0 female)")]))
+    assert not {"no", "yes"} & {each.get_text() for each in texts(explained)}
+
+
+def test_bands_that_reach_certainty_are_drawn_whole():
+    """On a logit axis there is no place for 1: a band that holds it would come apart."""
+    made = nomogram(THREE)
+    risk = made.risk.assign(upper=1.0, upper_envelope=1.0)
+    figure = plot_nomogram(replace(made, risk=risk))
+    bands = [
+        collection
+        for axes in figure.axes
+        for collection in axes.collections
+        if collection.get_gid() in ("inner band", "envelope")
+    ]
+    assert len(bands) == 2
+    for band in bands:
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert np.isfinite(heights).all()
+        assert heights.max() < 1

@@ -133,6 +133,7 @@ def test_two_models_are_drawn_side_by_side(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--beside", "horseshoe"], "--beside: found 'horseshoe', the model itself; name another"),
         (["--model", "lasso"], r"--model: found \'lasso\'"),
         (["--beside", "horsehoe"], 'did you mean "horseshoe"?'),
         (["--model", "projection"], "holds no selection.nc; make it with `bayes-cmvt select"),
@@ -200,6 +201,17 @@ def test_the_calculator_is_one_file_and_the_model_another(run):
     other = invoke("calculator", run, "--model", "baseline")
     assert other.exit_code == 0, other.output
     assert {"calculator_baseline.html", "model/baseline.json"} <= added(before, run)
+
+
+def test_an_unchanged_calculator_is_not_made_again(run):
+    assert invoke("calculator", run).exit_code == 0
+    before = contents(run)
+    again = json.loads(invoke("calculator", run, "--json").stdout)
+    assert again["reused"]
+    assert contents(run) == before
+    other = json.loads(invoke("calculator", run, "--json", "--interval", "0.8").stdout)
+    assert not other["reused"]
+    assert contents(run)["calculator.html"] != before["calculator.html"]
 
 
 def test_neither_page_nor_model_nor_tables_hold_the_planted_patient(run):

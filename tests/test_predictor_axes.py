@@ -101,7 +101,15 @@ def test_a_predictor_that_nearly_everybody_shares_still_has_an_axis():
     values[:2] = 3.7
     axis = axis_of(values)
     assert axis.low == 0
-    assert axis.high >= 3.7
+    # two SDs, not the value itself: 2 * 3.7 * sqrt(0.005 * 0.995) is 0.52
+    assert axis.high == 0.55
+
+
+def test_nobody_sets_an_axis_alone():
+    values = np.zeros(300)
+    values[:4] = (3.7, 12.9, 847.123, 3.7)
+    axis = axis_of(values)
+    assert (axis.low, axis.high) == (0, 100)
 
 
 def test_medians_keep_no_digit_that_tells_a_patient():

@@ -102,3 +102,22 @@ def test_what_is_no_printed_model_is_refused(cohort):
         printed_fit(cohort, event_share=1.2)
     with pytest.raises(StudyError, match=r"has no \[published\] table"):
         printed_fit(small_cohort())
+    with pytest.raises(OptionError, match="draws: found 0; allowed: a whole number, 1 or more"):
+        printed_fit(cohort, draws=0)
+
+
+def test_an_effect_without_a_printed_error_is_said_to_look_too_certain(cohort):
+    """Its band has no width, which nobody may take for knowledge."""
+    text = cohort.study.to_toml()
+    told = 'odds_ratio = "2.602", per = 1.0, p = "0.036"'
+    assert told in text
+    text = text.replace(told, 'odds_ratio = "2.602", per = 1.0')
+    silent = load_cohort(parse_study(text), _frame())
+    fit = printed_fit(silent, draws=50)
+    found = bc.nomogram_points(fit, silent)
+    assert "No error is printed of age" in found.notice
+    age = found.axes[found.axes["axis"] == "age"]
+    np.testing.assert_allclose(age["points_lower"], age["points_upper"], atol=1e-9)
+    assert "No error is printed of age" in bc.model_json(
+        bc.deployed_model(fit, silent, model="published")
+    )

@@ -48,6 +48,13 @@ def test_commas_and_blanks_belong_to_a_level_unless_a_key_follows():
     assert profile.predictors["site"].tolist() == ["south, coast"]
 
 
+def test_names_may_hold_commas_and_signs_of_equality():
+    text = STUDY.replace('name = "age"', 'name = "D-dimer, pre"').replace("noise", "a=b")
+    frame = patients().rename(columns={"age": "D-dimer, pre", "noise": "a=b"})
+    profile = patient_profile(load_cohort(parse_study(text), frame), "D-dimer, pre=44,a=b=1")
+    assert profile.predictors[["D-dimer, pre", "a=b"]].iloc[0].tolist() == [44, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -60,6 +67,7 @@ def test_commas_and_blanks_belong_to_a_level_unless_a_key_follows():
         ("marker=0", r"marker: found 0; allowed: above 0, or it has no log"),
         ("age=60,age=61", "age: named twice"),
         ("age", r"'age': expected KEY=VALUE, such as age=70, or row=17"),
+        ("noise=1e300", r"noise: found 1e\+300; allowed: about what its axis shows, -"),
         ("row=17,age=60", "row names a whole patient"),
         ("row=seventeen", r"row: found 'seventeen'; allowed: the number of a row"),
         ("row=9999", r"row: found 9999; it is not among the 200 rows analysed"),

@@ -23,6 +23,7 @@ from bayes_cmvt.figures.nomogram_words import (
     percent,
     percent_number,
     points_text,
+    with_yes_no,
 )
 from bayes_cmvt.figures.style import DIM, INK
 from bayes_cmvt.nomogram_scales import Nomogram, NomogramPatient
@@ -85,7 +86,7 @@ def plot_nomogram(
     width = width_mm or style.DOUBLE_MM
     _require(shown, width)
     with style.journal():
-        told = tuple(nomogram_layout.drawable(each) for each in shown)
+        told = tuple(nomogram_layout.drawable(with_yes_no(each)) for each in shown)
         with mpl.rc_context({"font.family": nomogram_layout.families(told)}):
             return _draw(nomogram_layout.page_of(told, width))
 

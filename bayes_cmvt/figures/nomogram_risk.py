@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 
 ENVELOPE, INNER, RIDGE = "#E0E0E0", "#ABABAB", "#B3D4E8"
 RULER_MM = TICK_MM + PAD_MM + LINE_MM  # ticks and one line of labels
+_NEARLY_CERTAIN = 0.995  # the panel ends here where few need more: decisions are made below
 _LOWEST_RISK = 1e-5  # and 1 less it: where the panel ends at the latest
 _PANEL_RISKS = (
     *(0.00001, 0.0001, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
@@ -90,9 +91,22 @@ def risk_limits(nomograms: Sequence[Nomogram]) -> tuple[float, float]:
     if not np.isfinite(found).any():
         found = nomograms[0].risk["risk"].tolist()
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
+    if high > _NEARLY_CERTAIN:
+        high = max(_NEARLY_CERTAIN, *_highest_read(nomograms))
     ends = np.clip([low, high], _LOWEST_RISK, 1 - _LOWEST_RISK)
     low_odds, high_odds = np.log(ends / (1 - ends)) + np.array([-0.15, 0.15])
     return float(1 / (1 + np.exp(-low_odds))), float(1 / (1 + np.exp(-high_odds)))
+
+
+def _highest_read(nomograms: Sequence[Nomogram]) -> list[float]:
+    """Highest risks that have to be in the panel: of patients, and of most totals with a band."""
+    found = [0.0]
+    for nomogram in nomograms:
+        banded = nomogram.risk.loc[nomogram.risk["lower"].notna(), "risk"]
+        found.append(float(banded.median()) if len(banded) else 0.0)
+        if nomogram.patient is not None:
+            found += nomogram.patient.risk[["risk", "upper"]].to_numpy(dtype=float).ravel().tolist()
+    return [one for one in found if one == one]
 
 
 def round_first(risks: Array, places: Array, apart: Array) -> list[int]:
@@ -191,7 +205,11 @@ def draw_panel(
         ("lower_envelope", "upper_envelope", ENVELOPE, "envelope"),
         ("lower", "upper", INNER, "inner band"),
     ):
-        low, high = (risk[column].to_numpy(dtype=float) for column in (lower, upper))
+        # on a logit axis there is no place for 0 and 1
+        low, high = (
+            np.clip(risk[column].to_numpy(dtype=float), _LOWEST_RISK / 10, 1 - _LOWEST_RISK / 10)
+            for column in (lower, upper)
+        )
         axes.fill_between(total, low, high, color=colour, linewidth=0, zorder=1, gid=name)
     axes.plot(total, risk["risk"], color=INK, linewidth=1.0, zorder=3, gid="central risk")
     _risk_scale(axes, limits, first=first)

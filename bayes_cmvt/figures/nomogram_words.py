@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -32,17 +33,21 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "absent": ("not in this model", "未纳入此模型"),
         "among_others": ("among all other predictors", "归入其余预测因子"),
         "gathered": (
-            "All other predictors ({count}) at their median: {points} points; at most "
-            "{error} points, {risk} percentage points of risk",
-            "其余 {count} 个预测因子取中位数：{points} 分；至多 {error} 分，"
-            "风险至多 {risk} 个百分点",
+            "All other predictors ({count}) at their median or commonest level: {points} points; "
+            "within their axes at most {error} points, {risk} percentage points of risk, for these "
+            "patients at most {largest}",
+            "其余 {count} 个预测因子取中位数或最常见类别：{points} 分；在其轴范围内"
+            "至多 {error} 分，风险至多 {risk} 个百分点；就这些患者而言至多 {largest} 个百分点",
         ),
         # the legend
         "key_band": ("points of a value, {level} band", "取值的分值及其 {level} 区间带"),
         "key_level": ("points of a level, {level} band", "类别的分值及其 {level} 区间"),
-        "key_reference": ("reference: band is 0 wide", "参照值：区间宽度为 0"),
-        "key_central": ("central risk", "中心风险"),
-        "key_inner": ("limits of patients with that total: median", "该总分患者的区间限：中位数"),
+        "key_reference": ("reference, where the band begins", "参照值，区间带由此起"),
+        "key_central": ("risk read off the axis", "轴上读出的风险"),
+        "key_inner": (
+            "limits of patients near that total: median",
+            "该总分附近患者的区间限：中位数",
+        ),
         "key_envelope": ("5th to 95th percentile of their limits", "其区间限的第 5 至第 95 百分位"),
         "key_patient": ("{name}, exact {level} interval", "{name}，精确 {level} 区间"),
         "key_density": ("{name}, distribution of the total", "{name}，总分的分布"),
@@ -74,10 +79,10 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "风险轴以假定的事件比例 {share} 定位。",
         ),
         "gap": (
-            "Central risk differs from {own} by {median} percentage points at the median and "
-            "{largest} at most, over {patients} patients.",
-            "在 {patients} 例患者中，中心风险与{own}之差的中位数为 {median} 个百分点，"
-            "最大 {largest} 个百分点。",
+            "The risk of the axis differs from {own} by {median} percentage points at the median "
+            "and {largest} at most, at most by {share} of the risk, over {patients} patients.",
+            "在 {patients} 例患者中，轴上的风险与{own}之差的中位数为 {median} 个百分点，"
+            "最大 {largest} 个百分点，至多为该风险的 {share}。",
         ),
         "own_credible": ("the model's posterior mean risk", "模型的后验平均风险"),
         "own": ("the model's own risk", "模型给出的风险"),
@@ -86,6 +91,11 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "where the patient has no part in it.",
             "{share} 的患者的精确区间超出所绘范围；不将该患者计入范围时为 {others}。",
         ),
+        "developed": (
+            "Developed with {patients} patients, {events} of them with the event.",
+            "模型由 {patients} 例患者建立，其中 {events} 例发生结局。",
+        ),
+        "of": ("{part} of {whole}", "{whole} 例中的 {part}"),
         "beyond": (
             "{share} of the patients have a value beyond a drawn axis.",
             "{share} 的患者有取值超出所绘轴的范围。",
@@ -99,6 +109,8 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "its limit.",
             "边缘三角表示区间带延伸至所绘分值范围之外，旁边的数字为其界限。",
         ),
+        "no": ("no", "否"),
+        "yes": ("yes", "是"),
         "row": ("row {row}", "第 {row} 行"),
         "profile": ("profile", "该患者"),
         "patient": ("{name}: {total} points, risk {risk}", "{name}：总分 {total}，风险 {risk}"),
@@ -187,8 +199,8 @@ def percent_number(share: float) -> str:
     return f"{float(f'{of_hundred:.2g}'):g}"
 
 
-def percentage_points(difference: float) -> str:
-    """A difference of risks in percentage points, one decimal.
+def percentage_points(difference: float, *, at_most: bool = False) -> str:
+    """A difference of risks in percentage points, one decimal; of a bound rounded up.
 
     Examples
     --------
@@ -197,7 +209,9 @@ def percentage_points(difference: float) -> str:
     """
     if difference == 0 or math.isnan(difference):
         return "0"
-    return "<0.1" if abs(difference) < 0.0005 else f"{100 * difference:.1f}"
+    if abs(difference) < 0.0005:
+        return "<0.1"
+    return f"{math.ceil(1000 * difference - 1e-9) / 10 if at_most else 100 * difference:.1f}"
 
 
 def points_text(points: float) -> str:
@@ -240,7 +254,8 @@ def gathered_line(nomogram: Nomogram, language: Language) -> str:
         count=count,
         points=_signed(nomogram.quantity("gathered_points")),
         error="±" + f"{error:.1f}".removesuffix(".0"),
-        risk="±" + percentage_points(risk),
+        risk="±" + percentage_points(risk, at_most=True),
+        largest=percentage_points(nomogram.quantity("gathered_error_largest"), at_most=True),
     )
 
 
@@ -303,12 +318,18 @@ def notes(nomogram: Nomogram, language: Language, *, cut: bool) -> list[str]:
     said = [say(language, kind, level=level_of(nomogram, language))]
     share = nomogram.quantity("event_share")
     said += [say(language, "anchored", share=percent(share, language))] if share > 0 else []
+    said += _developed(nomogram, language)
     largest = nomogram.quantity("gap_largest")
     if largest >= 0.0005:
-        gap = percentage_points(nomogram.quantity("gap_median")), percentage_points(largest)
-        patients = f"{nomogram.quantity('patients'):.0f}"
+        gap = (
+            percentage_points(nomogram.quantity("gap_median")),
+            percentage_points(largest, at_most=True),
+        )
+        patients = _patients(nomogram, language)
         own = say(language, "own_credible" if nomogram.interval_kind == "credible" else "own")
+        ratio = percent(nomogram.quantity("gap_largest_share"), language)
         values = {"median": gap[0], "largest": gap[1], "patients": patients, "own": own}
+        values["share"] = ratio
         said.append(say(language, "gap", **values))
     for key, quantity in (("outside", "outside_envelope"), ("beyond", "beyond_axes")):
         share = nomogram.quantity(quantity)
@@ -319,6 +340,44 @@ def notes(nomogram: Nomogram, language: Language, *, cut: bool) -> list[str]:
     said += [say(language, "no_points", count=len(flat))] if flat else []
     said += [say(language, "cut")] if cut else []
     return said
+
+
+def _patients(nomogram: Nomogram, language: Language) -> str:
+    """How many patients a nomogram was judged by, of how many where they are a sample."""
+    part, whole = (nomogram.quantity(name) for name in ("patients", "patients_of_cohort"))
+    if not whole > part:
+        return f"{part:.0f}"
+    return say(language, "of", part=f"{part:.0f}", whole=f"{whole:.0f}")
+
+
+def _developed(nomogram: Nomogram, language: Language) -> list[str]:
+    """Of the fitted models, with how many patients; the printed one was developed elsewhere."""
+    patients, events = (nomogram.quantity(f"developed_{one}") for one in ("patients", "events"))
+    if nomogram.interval_kind == "printed" or not patients > 0:
+        return []
+    return [say(language, "developed", patients=f"{patients:.0f}", events=f"{events:.0f}")]
+
+
+def with_yes_no(nomogram: Nomogram) -> Nomogram:
+    """Levels 0 and 1 in words, unless the label explains them itself, such as "Sex (0 female)"."""
+    axes, patient = nomogram.axes.copy(), nomogram.patient
+    language = spoken(nomogram)
+    words = {level: say(language, key) for level, key in (("0", "no"), ("1", "yes"))}
+    told = [
+        axis
+        for axis, rows in axes.groupby("axis", sort=False)
+        if set(rows["value"]) == set(words)
+        and rows["kind"].iloc[0] == "binary"
+        and not re.search(r"(?<!\d)0(?!\d)", str(rows["label"].iloc[0]))
+    ]
+    for column in ("value", "reference"):
+        axes[column] = axes[column].mask(axes["axis"].isin(told), axes[column].map(words))
+    if patient is not None:
+        points = patient.points.copy()
+        chosen = points["axis"].isin(told)
+        points["value"] = points["value"].mask(chosen, points["value"].map(words))
+        patient = replace(patient, points=points)
+    return replace(nomogram, axes=axes, patient=patient)
 
 
 def has_bands(nomogram: Nomogram) -> bool:

@@ -111,6 +111,9 @@ def printed_fit(
     effect without P, interval or standard error counts as known exactly, and is named in the
     settings.
     """
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        msg = f"draws: found {draws!r}; allowed: a whole number, 1 or more"
+        raise OptionError(msg)
     table = read_published(cohort.study)
     if not table.effects:
         msg = (

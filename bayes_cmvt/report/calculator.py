@@ -26,6 +26,7 @@ from bayes_cmvt.report.model_file import (
     template_text,
     threshold_step,
 )
+from bayes_cmvt.synthetic import MARK
 
 LANGUAGES = ("en", "zh")
 SCRIPTS = ("risk.js", "pictures.js", "calculator.js")  # in the order in which they are run
@@ -134,6 +135,8 @@ def _content(model: DeployedModel, low: Floats, step: Floats) -> dict[str, Any]:
         "event_share": model.event_share,
         "thresholds": list(model.thresholds),
         "threshold": model.threshold,
+        "threshold_declared": model.threshold_declared,
+        "synthetic": MARK in model.notice,
         "threshold_step": threshold_step(model.thresholds),
         "all_draws": len(model.intercept),
         "model": {

@@ -25,6 +25,7 @@ from bayes_cmvt.posterior import (
     central_coefficients,
     design_of,
     needed_predictors,
+    notice_of,
     settings_of,
     uncertain_coefficients,
     used_predictors,
@@ -32,7 +33,6 @@ from bayes_cmvt.posterior import (
 from bayes_cmvt.predictor_axes import PredictorAxis, predictor_axes
 from bayes_cmvt.schema import Continuous, Decision
 from bayes_cmvt.study import Study
-from bayes_cmvt.synthetic import NOTICE, is_synthetic
 
 FORMAT, VERSION = "bayes-cmvt-model", 1
 DIGITS = 7  # of a draw: an error in the log-odds far below the Monte Carlo error
@@ -110,11 +110,13 @@ class DeployedModel:
         Risks between which a decision makes clinical sense.
     threshold : float
         The one at which a page starts.
+    threshold_declared : bool
+        Whether the study uses it; else it is the middle of the range.
     predictors : tuple of DeployedPredictor
     terms : tuple of str
         Names of the columns of the design matrix.
     mean, sd : ndarray, shape (coefficient,)
-        Of the columns, which undo the standardisation.
+        Of the columns, rounded; coefficients are those of columns standardised with them.
     intercept : ndarray, shape (draw,)
     beta : ndarray, shape (draw, coefficient)
         Log-odds per SD. No draws at all where a frequentist fit was not resampled.
@@ -136,6 +138,7 @@ class DeployedModel:
     event_share: tuple[float, str] | None
     thresholds: tuple[float, float]
     threshold: float
+    threshold_declared: bool
     predictors: tuple[DeployedPredictor, ...]
     terms: tuple[str, ...]
     mean: Floats
@@ -156,6 +159,14 @@ class _Coefficients:
     def of(self, columns: Sequence[int]) -> _Coefficients:
         central = None if self.central is None else (self.central[0], self.central[1][[*columns]])
         return _Coefficients(self.intercept, self.beta[:, [*columns]], central)
+
+    def rescaled(self, old: tuple[Floats, Floats], new: tuple[Floats, Floats]) -> _Coefficients:
+        """The same risks from columns that are standardised with other means and SDs."""
+        factor, shift = new[1] / old[1], (new[0] - old[0]) / old[1]
+        central = self.central
+        if central is not None:
+            central = (central[0] + float(central[1] @ shift), central[1] * factor)
+        return _Coefficients(self.intercept + self.beta @ shift, self.beta * factor, central)
 
 
 def deployed_model(
@@ -203,7 +214,9 @@ def deployed_model(
     used = needed_predictors(fit) if coefficients.central is None else used_predictors(fit)
     owned = [term for one in study.predictors if one.name in used for term in one.terms]
     columns = [study.terms.index(term) for term in owned]
-    own = coefficients.of(columns)
+    mean, sd = rounded_constants(design.mean[columns], design.sd[columns])
+    scale = (design.mean[columns], design.sd[columns]), (mean, sd)
+    own = coefficients.of(columns).rescaled(*scale)
     axes = [axis for axis in predictor_axes(cohort) if axis.predictor.name in used]
     return DeployedModel(
         study=study.name,
@@ -215,19 +228,36 @@ def deployed_model(
         model=model,
         interval=ci_prob,
         interval_kind=_interval_kind(fit, own),
-        notice=NOTICE if is_synthetic(cohort.source, fit.attrs["data_source"]) else "",
+        notice=notice_of(fit, cohort.source),
         problems=tuple(problems),
         event_share=_event_share(fit),
         thresholds=study.decision.thresholds,
         threshold=_first_threshold(study.decision),
+        threshold_declared=study.decision.use is not None,
         predictors=tuple(_deployed(axis) for axis in axes),
         terms=tuple(owned),
-        mean=design.mean[columns],
-        sd=design.sd[columns],
+        mean=mean,
+        sd=sd,
         intercept=own.intercept,
         beta=own.beta,
         central=own.central,
     )
+
+
+def rounded_constants(mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """Means and SDs with so few digits that nobody's value can be worked out from them.
+
+    Of a column that is 0 for all patients but one, exact ones give that patient's value. The SD
+    keeps two digits, the mean those above the SD's first.
+
+    Examples
+    --------
+    >>> [values.tolist() for values in rounded_constants(np.array([67.382]), np.array([8.4371]))]
+    [[67.0], [8.4]]
+    """
+    step = 10.0 ** np.floor(np.log10(sd))
+    means = [float(f"{value:.12g}") for value in np.round(mean / step) * step]
+    return np.array(means), np.array([float(f"{value:.2g}") for value in sd])
 
 
 def _refuse_other_predictors(study: Study, cohort: Cohort) -> None:

@@ -87,7 +87,8 @@ function readThreshold() {
   const limits = { low: plainNumber(100 * low), high: plainNumber(100 * high) };
   byId("threshold").setAttribute("aria-invalid", String(error));
   showNumber(byId("threshold"), error ? null : text);
-  write(byId("threshold-message"), error ? say("error_threshold", limits) : "");
+  const hint = touched.has("threshold") || page.threshold_declared ? "" : words.threshold_preset;
+  write(byId("threshold-message"), error ? say("error_threshold", limits) : hint);
   if (error) return NaN;
   byId("slider").value = value;
   byId("slider").setAttribute("aria-valuetext", withThreshold(value));
@@ -132,6 +133,7 @@ function caveats(reads) {
     plain && say("note_assumed", { list: plain }),
     far && say("note_extrapolated", { list: far }),
     count && say("note_presets", preset),
+    hasDraws && !page.threshold_declared && !touched.has("threshold") && words.note_threshold,
   ]);
   return { lines, remarks: remarks && say("note_remarks", { list: remarks }) };
 }
@@ -195,7 +197,12 @@ function noteText(result, decided, threshold, remarks) {
   const { outcome } = page;
   const parts = { outcome, level, decision, risk: percent(result.risk) };
   const sentence = say(`note_${kind}`, { ...parts, ...limitTexts(result, threshold) });
-  const marks = [page.notice && words.note_synthetic, page.problems.length && words.note_untrusted];
+  const share = page.event_share && { share: withSign(page.event_share[0]) };
+  const marks = [
+    share && say("note_share", share),
+    page.synthetic && words.note_synthetic,
+    page.problems.length && words.note_untrusted,
+  ];
   const undecided = /[;；]\s*$/;
   return [sentence.replace(undecided, ""), remarks, ...marks].filter(Boolean).join("");
 }
@@ -345,6 +352,7 @@ function enter(event) {
 /** Arrow keys move a number by one step, as in any number field. */
 function step(event) {
   const text = event.target;
+  if (event.key === "Enter" && text.closest("[data-predictor]")) enter(event);
   const direction = { ArrowUp: 1, ArrowDown: -1 }[event.key];
   if (!direction || text.getAttribute("role") !== "spinbutton") return;
   event.preventDefault();
@@ -371,8 +379,12 @@ const on = (id, event, action) => byId(id).addEventListener(event, action);
 on("inputs", "input", enter);
 on("inputs", "click", (event) => event.target.type === "radio" && enter(event));
 on("inputs", "submit", (event) => event.preventDefault());
-on("threshold", "input", update);
+on("threshold", "input", () => {
+  touched.add("threshold");
+  update();
+});
 on("slider", "input", (event) => {
+  touched.add("threshold");
   byId("threshold").value = plainNumber(100 * Number(event.target.value));
   update();
 });

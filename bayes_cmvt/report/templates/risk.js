@@ -135,8 +135,8 @@ function readNumber(model, predictor, text) {
   return { value, far: value < predictor.limits[0] || value > predictor.limits[1] };
 }
 
-/** Decimals of a risk in per cent, and of its limits: none, but one below 10 and next to 100. */
-const decimals = (risk) => Number(risk < 0.0995 || risk >= 0.995);
+/** Decimals of a risk in per cent, and of its limits: one below 10 and next to 100, two below 1. */
+const decimals = (risk) => Number(risk < 0.0995 || risk >= 0.995) + Number(risk < 0.00995);
 
 /** Per cent without sign, never 0 or 100. */
 function percent(share, digits = decimals(share)) {
