@@ -70,12 +70,14 @@ def calculator_run(request: CalculatorRequest, *, say: Say) -> StageResult:
     tails(request.interval)
     check_model(request.model)
     run = runs.read_run(request.run)
-    cohort = learnt_cohort(request.run, runs.load_run(request.run))
-    fit = fit_of_model(request.run, request.model, cohort, event_share=request.event_share)
+    posterior = runs.load_run(request.run)
+    cohort = learnt_cohort(request.run, posterior)
+    share = request.event_share
+    fit = fit_of_model(request.run, request.model, posterior, cohort, event_share=share)
     stage = f"calculator-{request.model}"
     inputs = _inputs(request, fit, run)
     done = run.get("stages", {}).get(stage)
-    if done is not None and done["inputs"] == inputs and not request.overwrite:
+    if done is not None and done.get("inputs") == inputs and not request.overwrite:
         if all((request.run / file).is_file() for file in done["files"]):
             return _finished(request, done, run, reused=True)
         say("files of this calculator are missing: they are made anew")

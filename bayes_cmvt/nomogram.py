@@ -93,7 +93,8 @@ def nomogram_points(
         patient = patient_profile(cohort, patient, needed=used_predictors(fit))
     scale = scale_of(fit, cohort, axis_limits)
     gathered = _gathered(scale, gather)
-    axes = _axes_table(scale, gathered, _coefficient_limits(fit, design, ci_prob))
+    limits = _coefficient_limits(fit, design, ci_prob)
+    axes = _axes_table(scale, gathered, limits)
     judged = judged_patients(scale, fit, cohort, ci_prob)
     risk = risk_table(scale, judged)
     accuracy = accuracy_of(scale, gathered, judged, risk)
@@ -111,7 +112,7 @@ def nomogram_points(
         axes=_of_model(model, axes).assign(**level),
         risk=_of_model(model, risk).assign(**level),
         risk_ticks=_of_model(model, risk_ticks(scale)),
-        scores=_of_model(model, _scores(scale)),
+        scores=_of_model(model, _scores(scale, limits)).assign(**level),
         accuracy=_of_model(model, pd.DataFrame(accuracy.items(), columns=["quantity", "value"])),
         patient=None if patient is None else _patient(scale, fit, patient, gathered, ci_prob),
         notice=notice_of(fit, cohort.source),
@@ -279,20 +280,22 @@ def _density(scale: Scale, fit: xr.DataTree, profile: Profile) -> pd.DataFrame:
 # --- Scores --------------------------------------------------------------------------------------
 
 
-def _scores(scale: Scale) -> pd.DataFrame:
+def _scores(scale: Scale, limits: Floats) -> pd.DataFrame:
     """Points of many values of every predictor that has points, longest axis first."""
     order = [int(j) for j in np.argsort(-scale.length, kind="stable") if scale.length[j] > 0]
-    return pd.concat([_score_rows(scale, j) for j in order], ignore_index=True)
+    return pd.concat([_score_rows(scale, j, limits) for j in order], ignore_index=True)
 
 
-def _score_rows(scale: Scale, j: int) -> pd.DataFrame:
+def _score_rows(scale: Scale, j: int, limits: Floats) -> pd.DataFrame:
     axis = scale.axes[j]
     numbers = axis.numbers
     if isinstance(axis.predictor, Continuous):
         fine = pretty(axis.low, axis.high, SCORING_INTERVALS)
         fine = fine[(fine > axis.low) & (fine < axis.high)]
         numbers = np.concatenate([[axis.low], fine, [axis.high]])
-    points = scale.points(j, axis_values(axis, numbers))
+    values = axis_values(axis, numbers)
+    points = scale.points(j, values)
+    lower, upper = _limits_from_reference(scale, j, values, limits)
     return pd.DataFrame(
         {
             "axis": axis.predictor.name,
@@ -301,5 +304,7 @@ def _score_rows(scale: Scale, j: int) -> pd.DataFrame:
             "value": [axis.text(number) for number in numbers],
             "points": points,
             "points_rounded": np.rint(points).astype(int),
+            "points_lower": lower,
+            "points_upper": upper,
         }
     )

@@ -80,14 +80,18 @@ def nomogram_run(request: NomogramRequest, *, say: Say) -> StageResult:
         msg = f"--beside: found {request.model!r}, the model itself; name another"
         raise OptionError(msg)
     run = runs.read_run(request.run)
-    cohort = learnt_cohort(request.run, runs.load_run(request.run))
-    fit = _fit(request, request.model, cohort)
-    other = None if request.beside is None else _fit(request, request.beside, cohort)
+    posterior = runs.load_run(request.run)
+    cohort = learnt_cohort(request.run, posterior)
+    fit, other = (
+        None if model is None else _fit(request, model, posterior, cohort)
+        for model in (request.model, request.beside)
+    )
+    assert fit is not None
     patient = _patient(request, cohort, fit)
     inputs = _inputs(request, fit, other, cohort)
     stage, names = f"nomogram-{request.model}", (*OWN, *(PATIENT if patient else ()))
     done = run.get("stages", {}).get(stage)
-    if done is not None and done["inputs"] == inputs and not request.overwrite:
+    if done is not None and done.get("inputs") == inputs and not request.overwrite:
         if all((request.run / file).is_file() for file in done["files"]):
             return _finished(request, done, run, names, reused=True)
         say("files of this nomogram are missing: they are made anew")
@@ -125,9 +129,11 @@ def _finished(
     return replace(result, tables=own, problems=problems)
 
 
-def _fit(request: NomogramRequest, model: str, cohort: Cohort) -> xr.DataTree:
+def _fit(
+    request: NomogramRequest, model: str, posterior: xr.DataTree, cohort: Cohort
+) -> xr.DataTree:
     share = request.event_share if model == "published" or model == request.model else None
-    return fit_of_model(request.run, model, cohort, event_share=share)
+    return fit_of_model(request.run, model, posterior, cohort, event_share=share)
 
 
 def _patient(request: NomogramRequest, cohort: Cohort, fit: xr.DataTree) -> Profile | None:
@@ -211,11 +217,12 @@ def _figures(drawn: Nomogram, beside: Nomogram | None, say: Say) -> dict[str, by
         )
     figures = {f"nomogram_{drawn.model}": plot_nomogram(replace(drawn, patient=None))}
     if drawn.patient is not None:
-        figures[f"nomogram_{drawn.model}_patient"] = plot_nomogram(drawn)
+        called = drawn.patient.name.replace(" ", "")
+        figures[f"nomogram_{drawn.model}_{called}_patient"] = plot_nomogram(drawn)
     if beside is not None:
         name = f"nomogram_{drawn.model}_beside_{beside.model}"
         if drawn.patient is not None:
-            name += "_patient"
+            name += f"_{drawn.patient.name.replace(' ', '')}_patient"
         figures[name] = plot_nomogram(drawn, beside=beside)
     return {
         f"figures/{name}.{kind}": save_bytes(figure, kind)

@@ -83,8 +83,9 @@ class Nomogram:
     notice : str
         What has to stand above the figure, such as that the patients are synthetic; may be empty.
     scores : DataFrame
-        ``model, axis, label, unit, value, points, points_rounded``: points of about 20 values of
-        every measurement and of all levels, for a table beside the figure.
+        ``model, axis, label, unit, value, points, points_rounded, points_lower, points_upper,
+        interval``: points of about 20 values of every measurement and of all levels, for a table
+        beside the figure.
     """
 
     model: str

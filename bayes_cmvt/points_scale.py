@@ -23,11 +23,13 @@ from bayes_cmvt.posterior import (
     design_of,
     expit,
     linear_predictor_blocks,
+    settings_of,
 )
 from bayes_cmvt.predictor_axes import AxisLimits, PredictorAxis, predictor_axes
-from bayes_cmvt.projected_fit import is_projection
 from bayes_cmvt.projection import project
 from bayes_cmvt.schema import Continuous
+
+PROJECTED = "projection"  # engine of a fit that `bayes_cmvt.select` made
 
 type Floats = NDArray[np.float64]
 
@@ -104,7 +106,7 @@ def model_of(fit: xr.DataTree) -> str:
         return "published"
     if "estimate" in fit.children:
         return "baseline"
-    return "projection" if is_projection(fit) else "horseshoe"
+    return "projection" if settings_of(fit)["engine"] == PROJECTED else "horseshoe"
 
 
 def scale_of(fit: xr.DataTree, cohort: Cohort, axis_limits: AxisLimits = "study") -> Scale:

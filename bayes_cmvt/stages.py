@@ -157,7 +157,12 @@ MODELS = ("horseshoe", "projection", "baseline", "published")
 
 
 def model_fit(
-    folder: Path, model: str, cohort: Cohort, *, event_share: float | None = None, seed: int = 2025
+    folder: Path,
+    model: str,
+    posterior: xr.DataTree,
+    cohort: Cohort,
+    *,
+    event_share: float | None = None,
 ) -> xr.DataTree:
     """A model of a run by the name that tables give it.
 
@@ -165,12 +170,12 @@ def model_fit(
     ----------
     folder : Path
     model : {"horseshoe", "projection", "baseline", "published"}
+    posterior : DataTree
+        Of the run, from `bayes_cmvt.load_run`.
     cohort : Cohort
         Patients of the run, from `learnt_cohort`.
     event_share : float, optional
         Of the printed model alone, which has no intercept.
-    seed : int
-        Of draws from printed standard errors.
 
     Returns
     -------
@@ -184,7 +189,6 @@ def model_fit(
     """
     from bayes_cmvt import runs
     from bayes_cmvt.posterior import learnt_from
-    from bayes_cmvt.published.printed_fit import printed_fit
 
     check_model(model)
     if event_share is not None and model != "published":
@@ -194,9 +198,11 @@ def model_fit(
         )
         raise OptionError(msg)
     if model == "published":
-        return printed_fit(cohort, event_share=event_share, seed=seed)
+        from bayes_cmvt.published.printed_fit import printed_fit
+
+        return printed_fit(cohort, event_share=event_share)
     if model == "horseshoe":
-        return runs.load_run(folder)
+        return posterior
     command = "baseline" if model == "baseline" else "select"
     fit = runs.load_baseline(folder) if model == "baseline" else runs.load_selection(folder)
     if not learnt_from(fit, cohort):

@@ -106,7 +106,7 @@ def test_a_patient_has_the_interval_of_predict_and_private_tables(run):
         assert (own["row"] == 17).all()
         assert set(own) <= set(COLUMNS)
     # the figure that may be passed on is drawn without the patient
-    assert (run / "figures" / "nomogram_horseshoe_patient.pdf").is_file()
+    assert (run / "figures" / "nomogram_horseshoe_row17_patient.pdf").is_file()
     assert (run / "figures" / "nomogram_horseshoe.pdf").is_file()
 
 
@@ -127,7 +127,7 @@ def test_two_models_are_drawn_side_by_side(run):
     done = invoke("nomogram", run, "--beside", "baseline", "--patient", "row=3")
     assert done.exit_code == 0, done.output
     names = {path.name for path in (run / "figures").iterdir()}
-    assert "nomogram_horseshoe_beside_baseline_patient.pdf" in names
+    assert "nomogram_horseshoe_beside_baseline_row3_patient.pdf" in names
 
 
 @pytest.mark.parametrize(
