@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,3 +122,14 @@ def test_an_effect_without_a_printed_error_is_said_to_look_too_certain(cohort):
     assert "No error is printed of age" in bc.model_json(
         bc.deployed_model(fit, silent, model="published")
     )
+
+
+def test_a_print_without_numbers_of_patients_can_still_be_drawn(cohort):
+    """Points need none; the share is then declared, or that of the cohort."""
+    nothing = {"n": None, "n_development": None, "n_validation": None, "performance": ()}
+    published = cohort.study.published.model_copy(update=nothing)
+    study = replace(cohort.study, published=published, reconstruction=None)
+    silent = replace(cohort, study=study)
+    for share, source in ((0.2, "declared"), (None, "82 events of 224 patients, of the cohort")):
+        settings = json.loads(printed_fit(silent, event_share=share, draws=2).attrs["settings"])
+        assert settings["event_share_source"] == source

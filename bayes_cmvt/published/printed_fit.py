@@ -114,7 +114,7 @@ def printed_fit(
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
         msg = f"draws: found {draws!r}; allowed: a whole number, 1 or more"
         raise OptionError(msg)
-    table = read_published(cohort.study)
+    table = read_published(cohort.study, patients_needed=False)
     if not table.effects:
         msg = (
             f"{cohort.study.source}: no [[published.coefficients]] are declared; a printed model "

@@ -27,6 +27,10 @@ from bayes_cmvt.schema import (
 from bayes_cmvt.study import Study
 
 NORMAL_97_5 = float(ndtri(0.975))
+WITHOUT_PATIENTS = (
+    '[published], key "n_development" is missing; what standard errors say about the design needs '
+    "the number of patients that the coefficients were fitted to"
+)
 EDGE = 0.1  # of an interval's width on either side, in which no estimate stands
 DEVELOPMENT, VALIDATION = "development", "validation"
 
@@ -171,7 +175,9 @@ class PrintedTable:
 type Impossible = Callable[[PrintedTable], Iterable[str]]
 
 
-def read_published(study: Study, impossible: Impossible = lambda _: ()) -> PrintedTable:
+def read_published(
+    study: Study, impossible: Impossible = lambda _: (), *, patients_needed: bool = True
+) -> PrintedTable:
     """Read the ``[published]`` table of a study.
 
     Parameters
@@ -180,6 +186,8 @@ def read_published(study: Study, impossible: Impossible = lambda _: ()) -> Print
     impossible : callable, optional
         Takes the table as far as it can be read and gives what is impossible in it, one line each;
         called where the table is refused, so that one message says all.
+    patients_needed : bool
+        Whether printed coefficients are refused without the number of patients they come from.
 
     Returns
     -------
@@ -199,6 +207,8 @@ def read_published(study: Study, impossible: Impossible = lambda _: ()) -> Print
         raise StudyError(msg)
     problems: list[str] = []
     table = _read(study, study.published, problems)
+    if patients_needed and table.effects and table.n_development is None:
+        problems.append(WITHOUT_PATIENTS)
     if problems:
         msg = f"{study.source}: the printed results under [published] cannot be used"
         raise StudyError(msg, [*problems, *impossible(table)])
@@ -222,11 +232,6 @@ def _read(study: Study, published: Published, problems: list[str]) -> PrintedTab
         if terms.count(term) > 1
     ]
     effects = tuple(_effect(study, one, problems) for one in published.coefficients)
-    if published.coefficients and counts["n_development"] is None:
-        problems.append(
-            '[published], key "n_development" is missing; what standard errors say about the '
-            "design needs the number of patients that the coefficients were fitted to"
-        )
     performance = tuple(_performance(published, one, problems) for one in published.performance)
     incidence = published.literature_incidence
     assumed = _declared(published.assumed_or, "assumed_or", problems)

@@ -89,6 +89,7 @@ function readThreshold() {
   showNumber(byId("threshold"), error ? null : text);
   const hint = touched.has("threshold") || page.threshold_declared ? "" : words.threshold_preset;
   write(byId("threshold-message"), error ? say("error_threshold", limits) : hint);
+  byId("threshold-message").classList.toggle("warning", !error);
   if (error) return NaN;
   byId("slider").value = value;
   byId("slider").setAttribute("aria-valuetext", withThreshold(value));
