@@ -19,6 +19,7 @@ from bayes_cmvt.stages import (
     fingerprint,
     finished_stage,
     learnt_cohort,
+    unchanged,
 )
 from bayes_cmvt.stages import model_fit as fit_of_model
 
@@ -76,11 +77,9 @@ def calculator_run(request: CalculatorRequest, *, say: Say) -> StageResult:
     fit = fit_of_model(request.run, request.model, posterior, cohort, event_share=share)
     stage = f"calculator-{request.model}"
     inputs = _inputs(request, fit, run)
-    done = run.get("stages", {}).get(stage)
-    if done is not None and done.get("inputs") == inputs and not request.overwrite:
-        if all((request.run / file).is_file() for file in done["files"]):
-            return _finished(request, done, run, reused=True)
-        say("files of this calculator are missing: they are made anew")
+    done = None if request.overwrite else unchanged(request.run, run, stage, inputs, say)
+    if done is not None:
+        return _finished(request, done, run, reused=True)
     model = deployed_model(
         fit,
         cohort,

@@ -18,6 +18,7 @@ from bayes_cmvt.stages import (
     fingerprint,
     finished_stage,
     learnt_cohort,
+    unchanged,
 )
 from bayes_cmvt.stages import model_fit as fit_of_model
 
@@ -90,11 +91,9 @@ def nomogram_run(request: NomogramRequest, *, say: Say) -> StageResult:
     patient = _patient(request, cohort, fit)
     inputs = _inputs(request, fit, other, cohort)
     stage, names = f"nomogram-{request.model}", (*OWN, *(PATIENT if patient else ()))
-    done = run.get("stages", {}).get(stage)
-    if done is not None and done.get("inputs") == inputs and not request.overwrite:
-        if all((request.run / file).is_file() for file in done["files"]):
-            return _finished(request, done, run, names, reused=True)
-        say("files of this nomogram are missing: they are made anew")
+    done = None if request.overwrite else unchanged(request.run, run, stage, inputs, say)
+    if done is not None:
+        return _finished(request, done, run, names, reused=True)
     drawn = _nomogram(request, fit, cohort, patient, run)
     beside = None if other is None else _nomogram(request, other, cohort, patient, run)
     tables = _tables(drawn)
@@ -132,7 +131,9 @@ def _finished(
 def _fit(
     request: NomogramRequest, model: str, posterior: xr.DataTree, cohort: Cohort
 ) -> xr.DataTree:
-    share = request.event_share if model == "published" or model == request.model else None
+    # where a printed model is drawn the share is its own; elsewhere it is refused
+    printed = "published" in (request.model, request.beside)
+    share = request.event_share if model == "published" or not printed else None
     return fit_of_model(request.run, model, posterior, cohort, event_share=share)
 
 

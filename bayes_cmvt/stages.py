@@ -78,6 +78,35 @@ class StageResult:
     reused: bool
 
 
+def unchanged(
+    folder: Path, run: Mapping[str, Any], stage: str, inputs: Mapping[str, Any], say: Say
+) -> Mapping[str, Any] | None:
+    """Record of a finished stage that was made from the same inputs and whose files are all there.
+
+    Parameters
+    ----------
+    folder : Path
+    run : mapping
+        Content of ``run.json``.
+    stage : str
+    inputs : mapping
+        What the stage would be made from now.
+    say : callable
+        Is told where files are missing.
+
+    Returns
+    -------
+    mapping or None
+    """
+    done: Mapping[str, Any] | None = run.get("stages", {}).get(stage)
+    if done is None or done.get("inputs") != inputs:
+        return None
+    if all((folder / file).is_file() for file in done["files"]):
+        return done
+    say("files that were made before are missing: they are made anew")
+    return None
+
+
 def finished_stage(
     folder: Path,
     stage: str,

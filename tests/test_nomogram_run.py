@@ -156,6 +156,15 @@ def test_what_cannot_be_drawn_is_refused_and_nothing_written(run, arguments, mes
     assert contents(run) == before
 
 
+def test_an_event_share_belongs_to_the_printed_model_wherever_it_is_drawn(tmp_path):
+    run = tmp_path / "cmvt"
+    sampled = invoke("sample", "cmvt", "--out", run, "--draws", "300", "--quiet")
+    assert sampled.exit_code in (0, 3), sampled.output
+    done = invoke("nomogram", run, "--beside", "published", "--event-share", "0.2")
+    assert done.exit_code == sampled.exit_code, done.output
+    assert (run / "figures" / "nomogram_horseshoe_beside_published.pdf").is_file()
+
+
 def test_a_model_of_other_patients_is_refused(run, tmp_path):
     frame = patients(180, seed=9)
     frame.to_csv(tmp_path / "other.csv", index=False)

@@ -230,7 +230,10 @@ def expected_auc(risk: Floats) -> float:
     >>> expected_auc(np.array([0.25, 0.75]))
     0.75
     """
-    values, sizes = np.unique(risk, return_counts=True)
-    events, others = values * sizes, (1 - values) * sizes
-    below = np.cumsum(others) - others / 2
-    return float((events @ below) / (events.sum() * others.sum()))
+    order = np.argsort(risk, kind="stable")
+    events, others = risk[order], 1 - risk[order]
+    below = np.concatenate([[0.0], np.cumsum(others)])
+    first = np.searchsorted(events, events, side="left")
+    last = np.searchsorted(events, events, side="right")
+    wins = (below[first] + below[last]) / 2
+    return float(events @ wins / (events.sum() * others.sum()))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from bayes_cmvt.published.quasi_random_design import expected_auc
 from bayes_cmvt.reconstruction.latent import Drawn, Floats, Population, PrintedColumn
 from bayes_cmvt.schema import Categorical
 
@@ -102,23 +103,6 @@ def _intercept(slope: Floats, events: float) -> float:
         if abs(step) < 1e-13:
             break
     return float(value)
-
-
-def expected_auc(risk: Floats) -> float:
-    """AUC that risks expect of themselves: every pair weighed by the chance that it is one.
-
-    Examples
-    --------
-    >>> expected_auc(np.array([0.5, 0.5])), round(expected_auc(np.array([0.1, 0.9])), 4)
-    (0.5, 0.9)
-    """
-    order = np.argsort(risk, kind="stable")
-    events, others = risk[order], 1 - risk[order]
-    below = np.concatenate([[0.0], np.cumsum(others)])
-    first = np.searchsorted(events, events, side="left")
-    last = np.searchsorted(events, events, side="right")
-    wins = (below[first] + below[last]) / 2
-    return float(events @ wins / (events.sum() * others.sum()))
 
 
 def expected_auc_se(risk: Floats) -> float:

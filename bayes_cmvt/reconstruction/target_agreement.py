@@ -28,6 +28,7 @@ from bayes_cmvt.published.printed_table import (
     PrintedTable,
     read_published,
 )
+from bayes_cmvt.published.weighed_scenarios import auc_standard_error
 from bayes_cmvt.reconstruction.other_columns import chosen_by_lasso, retained_terms
 from bayes_cmvt.reconstruction.scenario import AssumedSet, Scenario
 from bayes_cmvt.schema import PublishedCoefficient
@@ -387,9 +388,8 @@ def _hosmer_lemeshow(
 
 def printed_auc_se(printed: PrintedPerformance | None) -> float:
     """Standard error that printed limits of an AUC imply; nan without them."""
-    if printed is None or printed.auc_low is None or printed.auc_high is None:
-        return math.nan
-    return (printed.auc_high.value - printed.auc_low.value) / (2 * NORMAL_97_5)
+    error = auc_standard_error(printed)
+    return math.nan if error is None else error.value
 
 
 __all__ = ["Row", "agreement", "agreement_rows", "as_table", "missed", "printed_auc_se"]
