@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bayes_cmvt.cohort import Cohort as Cohort
     from bayes_cmvt.cohort import flow_table as flow_table
     from bayes_cmvt.cohort import load_cohort as load_cohort
+    from bayes_cmvt.comparison import Comparison as Comparison
+    from bayes_cmvt.comparison import compare as compare
+    from bayes_cmvt.comparison_words import comparison_paragraph as comparison_paragraph
     from bayes_cmvt.crossvalidation import leave_one_out as leave_one_out
     from bayes_cmvt.diagnostics import verdict as verdict
     from bayes_cmvt.errors import BayesCmvtError as BayesCmvtError
@@ -39,12 +42,31 @@ if TYPE_CHECKING:
     from bayes_cmvt.evaluation import EvaluationSettings as EvaluationSettings
     from bayes_cmvt.evaluation import decision_curve as decision_curve
     from bayes_cmvt.evaluation import evaluate as evaluate
+    from bayes_cmvt.figures.calibration import plot_calibration as plot_calibration
+    from bayes_cmvt.figures.coefficients import plot_coefficients as plot_coefficients
+    from bayes_cmvt.figures.comparison import plot_compare_coefficients as plot_compare_coefficients
+    from bayes_cmvt.figures.comparison import plot_compare_risks as plot_compare_risks
+    from bayes_cmvt.figures.decision_curve import plot_decision_curve as plot_decision_curve
+    from bayes_cmvt.figures.diagnostics import plot_diagnostics as plot_diagnostics
+    from bayes_cmvt.figures.flow import plot_flow as plot_flow
+    from bayes_cmvt.figures.instability import plot_instability as plot_instability
     from bayes_cmvt.figures.nomogram import plot_nomogram as plot_nomogram
+    from bayes_cmvt.figures.predictive_checks import (
+        plot_predictive_checks as plot_predictive_checks,
+    )
+    from bayes_cmvt.figures.roc import plot_roc as plot_roc
+    from bayes_cmvt.figures.selection import plot_selection_path as plot_selection_path
+    from bayes_cmvt.figures.selection import plot_selection_stability as plot_selection_stability
+    from bayes_cmvt.figures.sensitivity import plot_sensitivity as plot_sensitivity
+    from bayes_cmvt.figures.shrinkage import plot_shrinkage as plot_shrinkage
+    from bayes_cmvt.figures.style import save_bytes as save_bytes
     from bayes_cmvt.glossary import define as define
     from bayes_cmvt.nomogram import nomogram_points as nomogram_points
     from bayes_cmvt.nomogram_scales import Nomogram as Nomogram
     from bayes_cmvt.prediction import predict as predict
     from bayes_cmvt.prediction import predictions as predictions
+    from bayes_cmvt.prior_sensitivity import power_scaling as power_scaling
+    from bayes_cmvt.prior_sensitivity import prior_alternatives as prior_alternatives
     from bayes_cmvt.profile import Profile as Profile
     from bayes_cmvt.profile import patient_profile as patient_profile
     from bayes_cmvt.published.printed_fit import printed_fit as printed_fit
@@ -67,6 +89,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.selection_rules import horseshoe_rules as horseshoe_rules
     from bayes_cmvt.study import Study as Study
     from bayes_cmvt.study import load_study as load_study
+    from bayes_cmvt.supplement import supplement_tables as supplement_tables
     from bayes_cmvt.updating import update_model as update_model
     from bayes_cmvt.workers import Workers as Workers
 
@@ -76,6 +99,7 @@ _SUBPACKAGES = ("metrics",)
 _ROOMS = {
     "BayesCmvtError": "errors",
     "Cohort": "cohort",
+    "Comparison": "comparison",
     "DataError": "errors",
     "EvaluationSettings": "evaluation",
     "ExpectedFit": "sample_size",
@@ -94,6 +118,8 @@ _ROOMS = {
     "baseline_coefficients": "baseline_estimates",
     "calculator_page": "report.calculator",
     "coefficients": "estimates",
+    "compare": "comparison",
+    "comparison_paragraph": "comparison_words",
     "decision_curve": "evaluation",
     "define": "glossary",
     "deployed_model": "report.model_file",
@@ -112,18 +138,36 @@ _ROOMS = {
     "model_json": "report.model_file",
     "nomogram_points": "nomogram",
     "patient_profile": "profile",
+    "plot_calibration": "figures.calibration",
+    "plot_coefficients": "figures.coefficients",
+    "plot_compare_coefficients": "figures.comparison",
+    "plot_compare_risks": "figures.comparison",
+    "plot_decision_curve": "figures.decision_curve",
+    "plot_diagnostics": "figures.diagnostics",
+    "plot_flow": "figures.flow",
+    "plot_instability": "figures.instability",
     "plot_nomogram": "figures.nomogram",
+    "plot_predictive_checks": "figures.predictive_checks",
+    "plot_roc": "figures.roc",
+    "plot_selection_path": "figures.selection",
+    "plot_selection_stability": "figures.selection",
+    "plot_sensitivity": "figures.sensitivity",
+    "plot_shrinkage": "figures.shrinkage",
+    "power_scaling": "prior_sensitivity",
     "predict": "prediction",
     "predictions": "prediction",
     "printed_fit": "published.printed_fit",
+    "prior_alternatives": "prior_sensitivity",
     "prior_odds_ratios": "estimates",
     "published_tables": "published.reanalysis",
     "read_published": "published.printed_table",
     "reconstruct": "reconstruction.synthetic_cohort",
     "sample": "sampling",
     "sample_size_table": "sample_size",
+    "save_bytes": "figures.style",
     "select": "selection",
     "selection_table": "selection_estimates",
+    "supplement_tables": "supplement",
     "update_model": "updating",
     "verdict": "diagnostics",
 }
@@ -131,6 +175,7 @@ _ROOMS = {
 __all__ = [
     "BayesCmvtError",
     "Cohort",
+    "Comparison",
     "DataError",
     "EvaluationSettings",
     "ExpectedFit",
@@ -149,6 +194,8 @@ __all__ = [
     "baseline_coefficients",
     "calculator_page",
     "coefficients",
+    "compare",
+    "comparison_paragraph",
     "decision_curve",
     "define",
     "deployed_model",
@@ -168,18 +215,36 @@ __all__ = [
     "model_json",
     "nomogram_points",
     "patient_profile",
+    "plot_calibration",
+    "plot_coefficients",
+    "plot_compare_coefficients",
+    "plot_compare_risks",
+    "plot_decision_curve",
+    "plot_diagnostics",
+    "plot_flow",
+    "plot_instability",
     "plot_nomogram",
+    "plot_predictive_checks",
+    "plot_roc",
+    "plot_selection_path",
+    "plot_selection_stability",
+    "plot_sensitivity",
+    "plot_shrinkage",
+    "power_scaling",
     "predict",
     "predictions",
     "printed_fit",
+    "prior_alternatives",
     "prior_odds_ratios",
     "published_tables",
     "read_published",
     "reconstruct",
     "sample",
     "sample_size_table",
+    "save_bytes",
     "select",
     "selection_table",
+    "supplement_tables",
     "update_model",
     "verdict",
 ]

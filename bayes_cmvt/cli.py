@@ -64,6 +64,17 @@ OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what exists, once the new is complete.")
 ]
 
+CoresOption = Annotated[
+    int | None, typer.Option("--cores", help="Refits at a time (default: all cores).")
+]
+LikeTheRunOption = Annotated[
+    float | None,
+    typer.Option("--interval", help="Probability of the intervals (default: that of the run)."),
+]
+FormatsOption = Annotated[
+    str, typer.Option("--format", metavar="KIND,…", help="png, pdf, svg, tiff.")
+]
+
 
 def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn what a command raises into one message and the exit status of the contract."""
@@ -156,6 +167,9 @@ def sample(
     check_engines: Annotated[
         bool, typer.Option("--check-engines", help="Sample with both engines and compare them.")
     ] = False,
+    with_sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Sample again under other priors.")
+    ] = False,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -185,14 +199,28 @@ def sample(
     say = _silent if quiet else print_message
     with SamplingProgress(quiet=quiet) as progress:
         result = sample_study(request, say=say, report=progress)
+        others = _other_priors(result.folder, say, progress) if with_sensitivity else None
 
     from bayes_cmvt.summary import sample_record, sample_text
 
-    record = sample_record(result)
-    _show(record, sample_text(record), quiet=quiet, as_json=as_json)
+    record, text = sample_record(result), ""
+    if others is not None:
+        from bayes_cmvt.reanalysis_summary import sensitivity_record, sensitivity_text
+
+        record["sensitivity"] = sensitivity_record(others)
+        text = "\n\n" + sensitivity_text(record["sensitivity"])
+    _show(record, sample_text(record) + text, quiet=quiet, as_json=as_json)
     if not result.verdict.trusted:
         # the summary has said what failed
         _not_trusted(result.verdict.problems if quiet or as_json else ())
+
+
+def _other_priors(folder: Path, say: Callable[[str], None], progress: Any) -> Any:
+    """Sample a run that has just been made again under other priors."""
+    from bayes_cmvt.sensitivity_run import SensitivityRequest, sensitivity_run
+
+    say("sampling again under other priors")
+    return sensitivity_run(SensitivityRequest(folder), say=say, report=progress)
 
 
 @app.command()
@@ -498,6 +526,186 @@ def calculator(
     _show(record, calculator_text(record), quiet=quiet, as_json=as_json)
     if result.problems:
         _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def compare(
+    run: RunArgument,
+    interval: LikeTheRunOption = None,
+    cores: CoresOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put credible intervals beside bootstrap intervals: coefficients, risks, performance."""
+    from bayes_cmvt.compare_run import CompareRequest, compare_run
+    from bayes_cmvt.comparison_summary import comparison_record, comparison_text
+
+    request = CompareRequest(run, interval, cores, overwrite)
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = compare_run(request, say=say, report=progress)
+    record = comparison_record(result)
+    _show(record, comparison_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def sensitivity(
+    run: RunArgument,
+    interval: LikeTheRunOption = None,
+    cores: CoresOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Sample again under other priors, and see what they would have changed."""
+    from bayes_cmvt.reanalysis_summary import sensitivity_record, sensitivity_text
+    from bayes_cmvt.sensitivity_run import SensitivityRequest, sensitivity_run
+
+    request = SensitivityRequest(run, interval, cores, overwrite)
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = sensitivity_run(request, say=say, report=progress)
+    record = sensitivity_record(result)
+    _show(record, sensitivity_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def figures(
+    run: RunArgument,
+    formats: FormatsOption = "png,pdf",
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME,…", help="These figures (default: all); repeatable."),
+    ] = None,
+    width: Annotated[
+        str,
+        typer.Option("--width", help="fit, single (85 mm), double (175 mm), or a number of mm."),
+    ] = "fit",
+    dpi: Annotated[int, typer.Option("--dpi", help="Dots per inch of png and tiff.")] = 300,
+    cores: CoresOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the supplementary figures, each with the CSV behind it, and a sheet of all."""
+    from bayes_cmvt.figures_run import FiguresRequest, figures_run
+    from bayes_cmvt.reanalysis_summary import figures_record, figures_text
+
+    request = FiguresRequest(
+        run, _listed([formats]), _listed(only or []), width, dpi, cores, overwrite
+    )
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = figures_run(request, say=say, report=progress)
+    record = figures_record(result)
+    _show(record, figures_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def report(
+    run: RunArgument,
+    docx: Annotated[bool, typer.Option("--docx", help="Also a Word document.")] = False,
+    language: Annotated[
+        str | None, typer.Option("--language", help="en or zh (default: that of the study).")
+    ] = None,
+    cores: CoresOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report: one HTML file for readers, and Word; no patient is in it."""
+    from bayes_cmvt.reanalysis_summary import report_record, report_text
+    from bayes_cmvt.report_run import ReportRequest, report_run
+
+    request = ReportRequest(run, docx, language, cores, overwrite)
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the run") as progress:
+        result = report_run(request, say=say, report=progress)
+    record = report_record(result)
+    _show(record, report_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+@app.command()
+@reporting_errors
+def reanalyse(
+    study: StudyArgument = DEFAULT_STUDY,
+    data: DataOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Run folder (default: runs/STUDY).")
+    ] = None,
+    resamples: Annotated[
+        int | None,
+        typer.Option("--resamples", help="Of the whole workflow (default: the study's)."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: fewer resamples and repetitions.")
+    ] = False,
+    with_sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Sample again under other priors.")
+    ] = False,
+    docx: Annotated[bool, typer.Option("--docx", help="Also a Word document.")] = False,
+    formats: FormatsOption = "png,pdf",
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    engine: Annotated[
+        str, typer.Option("--engine", help="gibbs or nuts: two samplers of the same posterior.")
+    ] = "gibbs",
+    missing: MissingOption = None,
+    interval: IntervalOption = 0.95,
+    cores: CoresOption = None,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do all of it: sample, baseline, validate, compare, select, figures, report, calculator."""
+    from bayes_cmvt.reanalysis_run import ReanalyseRequest, reanalyse_study
+    from bayes_cmvt.reanalysis_summary import reanalysis_record, reanalysis_text
+    from bayes_cmvt.sampling import SamplerSettings
+
+    request = ReanalyseRequest(
+        study,
+        SamplerSettings(engine, seed=seed),  # type: ignore[arg-type]
+        data,
+        out,
+        missing,
+        interval,
+        resamples,
+        quick,
+        with_sensitivity,
+        docx,
+        _listed([formats]),
+        cores,
+        overwrite,
+    )
+    say = _silent if quiet else print_message
+    with SamplingProgress(quiet=quiet, first="reading the study") as progress:
+
+        def begin(number: int, total: int, name: str) -> None:
+            progress.begin(number, total, name)
+            say(f"{number} of {total}: {name}")
+
+        result = reanalyse_study(request, say=say, begin=begin, report=progress)
+    record = reanalysis_record(result)
+    _show(record, reanalysis_text(record), quiet=quiet, as_json=as_json)
+    if result.problems:
+        _not_trusted(result.problems)
+
+
+def _listed(given: list[str]) -> tuple[str, ...]:
+    """Names apart by commas, of an option that may be repeated."""
+    return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
 
 
 @app.command()

@@ -59,6 +59,7 @@ class SamplingProgress:
         self._shown = not quiet and sys.stderr.isatty()
         self._bar: Progress | None = None
         self._attempt = 0
+        self._stage = ""
 
     def __enter__(self) -> Self:
         if self._shown:
@@ -76,6 +77,14 @@ class SamplingProgress:
         if self._bar is not None:
             self._bar.stop()
 
+    def begin(self, number: int, total: int, name: str) -> None:
+        """Show that a stage begins; nothing of the one before stays."""
+        self._stage, self._attempt = f"{number} of {total}, {name}: ", 0
+        if self._bar is not None:
+            self._bar.reset(
+                self._bar.task_ids[0], description=self._stage + "computing", total=None, details=""
+            )
+
     def __call__(self, state: SamplingState) -> None:
         """Show where the sampler stands."""
         if self._bar is None:
@@ -84,7 +93,7 @@ class SamplingProgress:
             self._attempt = state.attempt
             again = ", with smaller steps" if state.attempt > 1 else ""
             verb = "sampling" if state.unit == "draws" else "computing"
-            self._bar.reset(self._bar.task_ids[0], description=f"{verb}{again}")
+            self._bar.reset(self._bar.task_ids[0], description=f"{self._stage}{verb}{again}")
         self._bar.update(
             self._bar.task_ids[0],
             total=state.total,

@@ -21,6 +21,7 @@ from bayes_cmvt.posterior import design_of, expit, prior_of
 from bayes_cmvt.progress import Report
 from bayes_cmvt.refits import (
     RefitLength,
+    RefitMemory,
     copied_seed,
     counted_refits,
     development_rows,
@@ -202,12 +203,13 @@ def horseshoe_refitter(
     length: RefitLength | None = None,
     cores: int | None = None,
     report: Report | None = None,
+    memory: RefitMemory | None = None,
 ) -> Refitter:
     """How the model of a fit is fitted again: what `out_of_fold` and `split_again` call.
 
     The prior's scale is derived anew from the rows learnt from, as a study of those rows would.
     """
-    rows = development_rows(fit, cohort)
+    rows = development_rows(fit, cohort, memory)
 
     def refit(partitions: Sequence[Partition]) -> list[NDArray[np.float64]]:
         plans = [rows.refit(one.learnt, one.asked, one.seed) for one in partitions]

@@ -196,15 +196,19 @@ def effective_degrees_of_freedom(fit: xr.DataTree, cohort: Cohort) -> NDArray[np
     ndarray, shape (draw,)
         At most 400 draws, evenly spaced over the chains.
     """
+    from threadpoolctl import threadpool_limits
+
     design, posterior = design_of(fit), fit["posterior"]
     matrix = design_matrix(design, cohort.predictors[cohort.development])
     intercept = posterior["intercept"].to_numpy().ravel()
     kept = thinned(len(intercept), DEGREES_DRAWS)
     beta = posterior["beta"].to_numpy().reshape(len(intercept), -1)
     precision = 1 / np.maximum(coefficient_variance(fit).reshape(beta.shape), np.finfo(float).tiny)
-    degrees = [
-        _degrees(matrix, intercept[one] + matrix @ beta[one], precision[one]) for one in kept
-    ]
+    # small products, one after the other: more threads wait for each other longer than they work
+    with threadpool_limits(limits=1):
+        degrees = [
+            _degrees(matrix, intercept[one] + matrix @ beta[one], precision[one]) for one in kept
+        ]
     return np.asarray(degrees)
 
 

@@ -54,7 +54,7 @@ from bayes_cmvt.posterior import design_of, expit, learnt_from
 from bayes_cmvt.prediction import predict
 from bayes_cmvt.progress import Report
 from bayes_cmvt.projected_fit import is_projection
-from bayes_cmvt.refits import RefitLength
+from bayes_cmvt.refits import RefitLength, RefitMemory
 from bayes_cmvt.scoring import Floats, Risks, Scored, ScoringSettings, log_odds_draws, score_risks
 from bayes_cmvt.selection import projection_refitter
 
@@ -161,6 +161,7 @@ def evaluate(
     refitters: Mapping[str, Refitter] | None = None,
     cores: int | None = None,
     report: Report | None = None,
+    memory: RefitMemory | None = None,
 ) -> Evaluation:
     """Judge the risks of each model: discrimination, calibration, utility, with their intervals.
 
@@ -184,6 +185,8 @@ def evaluate(
     cores : int, optional
     report : callable, optional
         Called a few times a second with a `SamplingState` that counts refits.
+    memory : RefitMemory, optional
+        Of the refits of a posterior, for another stage that asks for the same.
 
     Returns
     -------
@@ -202,7 +205,7 @@ def evaluate(
     refitters = refitters or {}
     judged = []
     for name, fit in fits.items():
-        judge = _Judge(name, fit, cohort, settings, refitters.get(name), cores, report)
+        judge = _Judge(name, fit, cohort, settings, refitters.get(name), cores, report, memory)
         judged += [judge.judged(called, members) for called, members in _sets(cohort, external)]
     return Evaluation(tuple(judged), MappingProxyType(_tables(judged, settings)))
 
@@ -305,6 +308,7 @@ class _Judge:
     refitter: Refitter | None
     cores: int | None
     report: Report | None
+    memory: RefitMemory | None = None
 
     def judged(self, called: str, members: NDArray[np.bool_]) -> Judged:
         """Judge the model on one set of patients."""
@@ -363,7 +367,12 @@ class _Judge:
                 self.fit, self.cohort, length=length, cores=self.cores, report=self.report
             )
         return horseshoe_refitter(
-            self.fit, self.cohort, length=length, cores=self.cores, report=self.report
+            self.fit,
+            self.cohort,
+            length=length,
+            cores=self.cores,
+            report=self.report,
+            memory=self.memory,
         )
 
     @property

@@ -8,7 +8,9 @@ stays as it is.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
@@ -57,6 +59,8 @@ class Refit:
     prior : CoefficientPrior
     others : ndarray, shape (other patient, coefficient)
     seed : SeedSequence
+    memory : RefitMemory, optional
+        Where its draws may be already, or are kept for another stage.
     """
 
     matrix: Matrix
@@ -64,6 +68,46 @@ class Refit:
     prior: CoefficientPrior
     others: Matrix
     seed: np.random.SeedSequence
+    memory: RefitMemory | None = None
+
+    def key(self, length: RefitLength) -> str:
+        """Hash of everything that the draws depend on."""
+        content = hashlib.sha256(repr(length).encode())
+        content.update(np.ascontiguousarray(self.matrix).tobytes())
+        content.update(np.ascontiguousarray(self.outcome).tobytes())
+        # pickled, for a printed array may be shortened
+        content.update(pickle.dumps(self.prior))
+        content.update(repr((self.seed.entropy, self.seed.spawn_key)).encode())
+        return content.hexdigest()
+
+
+class RefitMemory:
+    """Draws of refits that more than one stage asks for, kept while there is room.
+
+    Validation and selection leave out the same folds: where both are run in one go, each fold is
+    sampled once. What is remembered is what sampling again would give, to the last bit.
+
+    Parameters
+    ----------
+    room : int
+        Bytes; what does not fit is sampled again.
+    """
+
+    def __init__(self, room: int = 400_000_000) -> None:
+        self._room = room
+        self._draws: dict[str, Draws] = {}
+
+    def recall(self, key: str) -> Draws | None:
+        """Draws kept under a key, if there are any."""
+        return self._draws.get(key)
+
+    def keep(self, key: str, draws: Draws) -> None:
+        """Keep draws where there is still room for them."""
+        kept = (draws.intercept, draws.beta, draws.tau, draws.local, draws.slab)
+        size = sum(one.nbytes for one in kept if one is not None)
+        if size <= self._room:
+            self._room -= size
+            self._draws[key] = draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +120,14 @@ class Development:
     outcome : ndarray of {0, 1}, shape (patient,)
     fit : DataTree
         Whose design constants and study are used.
+    memory : RefitMemory, optional
+        Of its refits.
     """
 
     matrix: Matrix
     outcome: NDArray[np.int8]
     fit: xr.DataTree
+    memory: RefitMemory | None = None
 
     def refit(
         self,
@@ -97,13 +144,15 @@ class Development:
         outcome = self.outcome[learnt]
         if prior is None:
             prior = numeric_prior(design_of(self.fit), n=len(outcome), events=int(outcome.sum()))
-        return Refit(self.matrix[learnt], outcome, prior, self.matrix[asked], seed)
+        return Refit(self.matrix[learnt], outcome, prior, self.matrix[asked], seed, self.memory)
 
 
-def development_rows(fit: xr.DataTree, cohort: Cohort) -> Development:
+def development_rows(
+    fit: xr.DataTree, cohort: Cohort, memory: RefitMemory | None = None
+) -> Development:
     """Return the development rows of a cohort, standardised with the constants of a fit."""
     matrix = design_matrix(design_of(fit), cohort.predictors[cohort.development])
-    return Development(matrix, cohort.outcome[cohort.development], fit)
+    return Development(matrix, cohort.outcome[cohort.development], fit, memory)
 
 
 def refit_risks(
@@ -183,11 +232,17 @@ def counted_refits[Plan, Found](
 def refit_draws(refit: Refit, length: RefitLength, stopped: Event | None = None) -> Draws:
     """Sample one refit, its chains one after the other; of no use where an event stopped it."""
     stopped = stopped or Event()
+    key = "" if refit.memory is None else refit.key(length)
+    if refit.memory is not None and (remembered := refit.memory.recall(key)) is not None:
+        return remembered
     problem = gibbs_problem(refit.matrix, refit.outcome, refit.prior)
     chains = start_chains(problem, refit.prior, copied_seed(refit.seed).spawn(length.chains))
     for chain in chains:
         advance_chain(chain, problem, length.warmup + length.draws, stopped)
-    return chain_draws(chains, problem, length.warmup)
+    draws = chain_draws(chains, problem, length.warmup)
+    if refit.memory is not None and not stopped.is_set():
+        refit.memory.keep(key, draws)
+    return draws
 
 
 def copied_seed(seed: np.random.SeedSequence) -> np.random.SeedSequence:

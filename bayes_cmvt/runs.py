@@ -27,6 +27,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_cmvt.errors import RunError
+from bayes_cmvt.spreadsheet_cells import harmless_cells, original_cells
 from bayes_cmvt.synthetic import MARK, is_synthetic
 
 SCHEMA = 1
@@ -219,19 +220,23 @@ def write_tables(
     for relative, content in (files or {}).items():
         (folder / relative).parent.mkdir(parents=True, exist_ok=True)
         (folder / relative).write_bytes(content)
-    for name, table in _marked(tables, run).items():
+    for name, table in _as_written(tables, run).items():
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
     text = json.dumps({"schema": SCHEMA, **run}, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / RUN).write_text(text + "\n", encoding="utf-8")
 
 
-def _marked(
+def _as_written(
     tables: Mapping[str, pd.DataFrame], run: Mapping[str, Any], source: str | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Say in every table, in a last column, that its patients are synthetic, where they are."""
+    """Tables as they are written: no text is a formula, synthetic patients are said to be such.
+
+    Where its patients are synthetic, a table says so in a last column.
+    """
+    written = {name: harmless_cells(table) for name, table in tables.items()}
     if not is_synthetic(run.get("data", {}).get("file"), source):
-        return dict(tables)
-    return {name: table.assign(**{MARKED: MARK}) for name, table in tables.items()}
+        return written
+    return {name: table.assign(**{MARKED: MARK}) for name, table in written.items()}
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
@@ -396,8 +401,16 @@ def load_rows(folder: Path) -> pd.DataFrame:
     raise RunError(msg)
 
 
-def load_table(folder: Path, name: str) -> pd.DataFrame | None:
+def load_table(folder: Path, name: str, texts: Sequence[str] = ()) -> pd.DataFrame | None:
     """Read a table of a run, without its mark of a synthetic cohort; None where it is not there.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Without ending.
+    texts : sequence of str
+        Columns that are texts even where all of their cells are numbers or empty.
 
     Raises
     ------
@@ -406,13 +419,16 @@ def load_table(folder: Path, name: str) -> pd.DataFrame | None:
     """
     file = folder / "tables" / f"{name}.csv"
     try:
-        table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(
+            file, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(texts, str)
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         msg = f"{file} is damaged ({type(error).__name__}); run its command with --overwrite"
         raise RunError(msg) from None
-    return table.drop(columns=MARKED, errors="ignore")
+    kept = table.drop(columns=MARKED, errors="ignore")
+    return original_cells(kept.assign(**{text: kept[text].fillna("") for text in texts}))
 
 
 def table_records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -467,7 +483,7 @@ def add_stage(
     """
     run = read_run(folder)
     done = dict(run.get("stages", {}))
-    tables = _marked(tables, run, source)
+    tables = _as_written(tables, run, source)
     contents = {
         folder / "tables" / f"{name}.csv": _merged(folder, name, table, renewed)
         for name, table in tables.items()

@@ -27,7 +27,13 @@ from bayes_cmvt.intervals import tails
 from bayes_cmvt.posterior import check_posterior, design_of, learnt_from, settings_of
 from bayes_cmvt.progress import Report
 from bayes_cmvt.projected_fit import projected_fit
-from bayes_cmvt.refits import RefitLength, counted_refits, development_rows, refit_draws
+from bayes_cmvt.refits import (
+    RefitLength,
+    RefitMemory,
+    counted_refits,
+    development_rows,
+    refit_draws,
+)
 from bayes_cmvt.repetitions import (
     SEARCH_DRAWS,
     Floats,
@@ -61,6 +67,7 @@ def select(
     settings: SelectionSettings | None = None,
     cores: int | None = None,
     report: Report | None = None,
+    memory: RefitMemory | None = None,
 ) -> xr.DataTree:
     """Search for a smaller model, judge every size, and project the posterior onto one.
 
@@ -81,6 +88,8 @@ def select(
         Refits at a time; default: all cores. The result does not depend on it.
     report : callable, optional
         Called a few times a second with a `SamplingState` that counts refits.
+    memory : RefitMemory, optional
+        Of refits, where validation has left out the same folds before.
 
     Returns
     -------
@@ -97,10 +106,11 @@ def select(
     check_selection(settings)
     _check_reference(fit, cohort)
     plan = search_plan(design_of(fit), size, force, settings)
-    reference = Reference(fit, cohort, development_rows(fit, cohort), plan, settings)
-    path = search_submodels(reference.draws, reference.rows.matrix, plan, reference.clustering)
+    rows = development_rows(fit, cohort, memory)
+    reference = Reference(fit, cohort, rows, plan, settings)
+    path = search_submodels(reference.draws, rows.matrix, plan, reference.clustering)
     judged, without_folds = reference.judged(path, cores=cores, report=report)
-    outcome, least = reference.rows.outcome, len(plan.first)
+    outcome, least = rows.outcome, len(plan.first)
     suggested = suggest_size(*elpd_differences(judged, outcome), least)
     chosen = suggested if size is None else size
     inside = chosen_inside(judged, outcome, least) if size is None else None

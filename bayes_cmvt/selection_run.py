@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bayes_cmvt.cohort import Cohort
     from bayes_cmvt.progress import Report
+    from bayes_cmvt.refits import RefitMemory
     from bayes_cmvt.repetitions import SelectionSettings
     from bayes_cmvt.stages import Say
 
@@ -52,7 +53,13 @@ class SelectRequest:
     overwrite: bool = False
 
 
-def select_run(request: SelectRequest, *, say: Say, report: Report | None = None) -> StageResult:
+def select_run(
+    request: SelectRequest,
+    *,
+    say: Say,
+    report: Report | None = None,
+    memory: RefitMemory | None = None,
+) -> StageResult:
     """Search for a smaller model of a run's posterior and add its files to the folder.
 
     Parameters
@@ -62,6 +69,8 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
         Takes one line of news for the user.
     report : callable, optional
         Takes a `SamplingState` a few times a second.
+    memory : RefitMemory, optional
+        Of refits, where validation has left out the same folds before.
 
     Returns
     -------
@@ -89,7 +98,7 @@ def select_run(request: SelectRequest, *, say: Say, report: Report | None = None
     if done is not None and not same:
         say("replacing the selection that is there")
     _announce(request, fit, cohort, say)
-    selection = _selected(request, fit, cohort, report)
+    selection = _selected(request, fit, cohort, report, memory)
     fitted = time.perf_counter()
     tables = _tables(request, fit, selection, cohort)
     record = {
@@ -225,7 +234,11 @@ def _search_seconds(request: SelectRequest, fit: xr.DataTree, cohort: Cohort) ->
 
 
 def _selected(
-    request: SelectRequest, fit: xr.DataTree, cohort: Cohort, report: Report | None
+    request: SelectRequest,
+    fit: xr.DataTree,
+    cohort: Cohort,
+    report: Report | None,
+    memory: RefitMemory | None,
 ) -> xr.DataTree:
     from bayes_cmvt.selection import select
 
@@ -237,6 +250,7 @@ def _selected(
         settings=request.settings,
         cores=request.cores,
         report=report,
+        memory=memory,
     )
 
 
@@ -288,7 +302,19 @@ def _evaluated(
         refitters={MODEL: known_refits(selection)},
         cores=request.cores,
     )
-    return {name: found.tables[name] for name in JUDGED if name in found.tables}
+    tables = {name: found.tables[name] for name in JUDGED if name in found.tables}
+    return {**tables, "net_benefit": _without_known_rows(request.run, tables["net_benefit"])}
+
+
+def _without_known_rows(folder: Path, benefit: pd.DataFrame) -> pd.DataFrame:
+    """Net benefits without those of treating all and none, where other stages have them finer."""
+    from bayes_cmvt.evaluation import STRATEGIES
+    from bayes_cmvt.runs import load_table
+
+    known = load_table(folder, "net_benefit")
+    if known is None or set(known["strategy"]) <= {MODEL, *STRATEGIES}:
+        return benefit
+    return benefit[~benefit["strategy"].isin(STRATEGIES)]
 
 
 def _told(fit: xr.DataTree, selection: xr.DataTree, cohort: Cohort) -> dict[str, Any]:

@@ -280,3 +280,71 @@ def learnt_cohort(folder: Path, fit: xr.DataTree) -> Cohort:
         )
         raise RunError(msg)
     return cohort
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """What stages that are run because a later one needs them are run with.
+
+    Attributes
+    ----------
+    interval : float in (0, 1)
+    seed : int
+    resamples : int, optional
+        Of the baseline; default: as the study says.
+    cores : int, optional
+    """
+
+    interval: float = 0.95
+    seed: int = 2025
+    resamples: int | None = None
+    cores: int | None = None
+
+
+type Make = Callable[[Path, StageSettings], object]
+
+
+def settings_like(run: Mapping[str, Any], *, interval: float | None = None) -> StageSettings:
+    """Interval and seed of a run, for stages that are added to it; or another interval."""
+    settings = run["settings"]
+    return StageSettings(settings["interval"] if interval is None else interval, settings["seed"])
+
+
+def is_there(folder: Path, run: Mapping[str, Any], stage: str) -> bool:
+    """Whether a stage was finished, whatever it was asked for, and its files are in the folder."""
+    done = run.get("stages", {}).get(stage)
+    return done is not None and all((folder / file).is_file() for file in done.get("files", ()))
+
+
+def make_missing(
+    folder: Path, makers: Mapping[str, Make], settings: StageSettings, *, say: Say
+) -> dict[str, str]:
+    """Run the stages that are not there yet; what is there is taken as it is.
+
+    Parameters
+    ----------
+    folder : Path
+    makers : mapping of str to callable
+        Stages in order, and what runs each.
+    settings : StageSettings
+    say : callable
+        Is told which stage is run first.
+
+    Returns
+    -------
+    dict of str to str
+        Stages that could not be run, and why.
+    """
+    from bayes_cmvt.errors import InputError
+    from bayes_cmvt.runs import read_run
+
+    impossible = {}
+    for stage, make in makers.items():
+        if is_there(folder, read_run(folder), stage):
+            continue
+        say(f"first: {stage}, which is not in {folder} yet")
+        try:
+            make(folder, settings)
+        except InputError as error:
+            impossible[stage] = str(error)
+    return impossible

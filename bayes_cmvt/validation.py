@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bayes_cmvt.evaluation import Evaluation, EvaluationSettings
     from bayes_cmvt.progress import Report
+    from bayes_cmvt.refits import RefitMemory
     from bayes_cmvt.updating import Updates
 
 MODEL = "horseshoe"
@@ -62,7 +63,11 @@ class ValidateRequest:
 
 
 def validate_run(
-    request: ValidateRequest, *, say: Say, report: Report | None = None
+    request: ValidateRequest,
+    *,
+    say: Say,
+    report: Report | None = None,
+    memory: RefitMemory | None = None,
 ) -> StageResult:
     """Judge the risks of a run and add the tables to its folder.
 
@@ -73,6 +78,8 @@ def validate_run(
         Takes one line of news for the user.
     report : callable, optional
         Takes a `SamplingState` a few times a second.
+    memory : RefitMemory, optional
+        Of refits, where a selection follows that leaves out the same folds.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def validate_run(
     if done is not None and done["inputs"]["data"] != inputs["data"]:
         say(f"the rows of {done['inputs']['data']['file']} in the tables will be replaced")
     _announce(request, fit, cohort, say)
-    tables, told = _judged(request, fit, cohort, report)
+    tables, told = _judged(request, fit, cohort, report, memory)
     record = {
         "inputs": inputs,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -114,7 +121,11 @@ def validate_run(
 
 
 def _judged(
-    request: ValidateRequest, fit: xr.DataTree, cohort: Cohort, report: Report | None
+    request: ValidateRequest,
+    fit: xr.DataTree,
+    cohort: Cohort,
+    report: Report | None,
+    memory: RefitMemory | None = None,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Every table of the stage, and what is to be told besides them."""
     from bayes_cmvt import evaluation
@@ -126,6 +137,7 @@ def _judged(
         settings=request.settings,
         cores=request.cores,
         report=report,
+        memory=memory,
     )
     tables = dict(found.tables)
     if request.data and request.update.wanted:

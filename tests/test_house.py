@@ -33,7 +33,7 @@ def test_door_and_its_types_name_the_same_rooms() -> None:
     source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     typed = {
         name: room
-        for room, name in re.findall(r"from bayes_cmvt\.([\w.]+) import \w+ as (\w+)", source)
+        for room, name in re.findall(r"from bayes_cmvt\.([\w.]+) import \(?\s*\w+ as (\w+)", source)
     }
     assert typed == bc._ROOMS
 

@@ -15,6 +15,8 @@ def test_there_are_notebooks() -> None:
         "01_sample",
         "02_published_results",
         "02_validate",
+        "03_compare_intervals",
+        "04_supplementary_figures",
     ]
 
 

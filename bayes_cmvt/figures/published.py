@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.figures import style
+from bayes_cmvt.figures.predictor_rows import STRIPE, log_axis
 from bayes_cmvt.figures.style import BAND, DIM, FAINT, INK, Name
 
 Keys = dict[str, Any]  # words of the legend to what is drawn beside them
@@ -32,7 +32,6 @@ PRIORS: Mapping[str, str] = MappingProxyType(
         "horseshoe": "horseshoe prior",
     }
 )
-STRIPE = "#F2F2F2"
 _EDGE_MM, _GAP_MM = 2.0, 3.0
 _AXIS_MM = 2.2 + style.lines_mm(1)  # ticks and their numbers
 
@@ -241,7 +240,7 @@ def _draw_forest(parts: list[list[_Block]], interval: float, width_mm: float) ->
         width = across - name_mm - 2.5 - _EDGE_MM
         axes = style.panel(figure, left, top, width, row.total)
         _draw_blocks(axes, part, row, limits)
-        _log_axis(axes, limits, width)
+        log_axis(axes, limits, width)
         axes.set_xlabel("Odds ratio")
     style.add_legend(figure, keys, left=_EDGE_MM, top=_EDGE_MM, columns=columns)
     figure.draw_without_rendering()
@@ -364,41 +363,6 @@ def _draw_arrows(
     ):
         if beyond:
             axes.plot(end, at, marker=marker, markersize=3.0, color=colour, clip_on=False, zorder=3)
-
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _log_axis(axes: Axes, limits: tuple[float, float], width_mm: float) -> None:
-    """Ticks 1-2-5, else tens, else fewer: as many as have room for their numbers."""
-    first, last = (int(np.floor(np.log10(end))) for end in limits)
-    decades = range(first, last + 1)
-    choices = [
-        [10.0**k * step for k in decades for step in (1, 2, 5)],
-        [10.0**k * step for k in decades for step in (1, 3)],
-        *([10.0**k for k in decades if k % every == 0] for every in (1, 2, 3, 4, 6, 10, 20, 100)),
-    ]
-    per_mm = np.log(limits[1] / limits[0]) / width_mm
-    plain_from = 1e-3 if limits[0] > 1e-4 else 1e-2
-    for choice in choices:
-        ticks = [tick for tick in choice if limits[0] <= tick <= limits[1]]
-        numbers = [_plain(tick, plain_from) for tick in ticks]
-        halves = np.array([style.text_mm(number) / 2 + 0.7 for number in numbers])
-        apart = np.diff(np.log(ticks)) / per_mm
-        if (apart >= halves[1:] + halves[:-1]).all():
-            break
-    axes.set_xticks(ticks, labels=numbers)
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _plain(number: float, plain_from: float) -> str:
-    """A power of ten as a power where it would be long, anything else written out."""
-    if plain_from <= number * 1.001 < 1e4:
-        return f"{number:g}"
-    exponent = int(np.floor(np.log10(number) + 1e-9))
-    factor = round(number / 10.0**exponent)
-    power = "10" + str(exponent).translate(_SUPERSCRIPT)
-    return power if factor == 1 else f"{factor}·{power}"
 
 
 # --- scenarios -----------------------------------------------------------------------------------
@@ -535,7 +499,7 @@ def _draw_split(axes: Axes, scenarios: pd.DataFrame, title: str, width_mm: float
     axes.set(xscale="log", xlim=limits, yticks=[])
     rows = np.arange(len(scenarios))
     axes.plot(split, rows, linestyle="none", marker="D", markersize=3.4, color=DIM, zorder=3)
-    _log_axis(axes, limits, width_mm)
+    log_axis(axes, limits, width_mm)
     axes.set_xlabel(title)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bayes_cmvt.errors import OptionError
 from bayes_cmvt.figures import style
+from bayes_cmvt.figures.predictor_rows import STRIPE
 from bayes_cmvt.figures.style import BAND, DIM, FAINT, INK, Name
 from bayes_cmvt.glossary import PROCEDURES
 
@@ -35,7 +36,6 @@ PLURALS: Mapping[str, str] = MappingProxyType(
     }
 )
 NO_PREDICTOR = "no predictor"
-STRIPE = "#F2F2F2"
 NEGLIGIBLE = 4.0  # nats of elpd: Sivula et al. 2020, arXiv:2008.10296
 
 

@@ -28,10 +28,11 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
 from matplotlib.typing import ColorType
+from PIL import Image
 
 from bayes_cmvt.errors import OptionError
 
-Format = Literal["png", "pdf", "svg"]
+Format = Literal["png", "pdf", "svg", "tiff"]
 
 SINGLE_MM, DOUBLE_MM = 85.0, 175.0  # one and two columns of most journals
 PAGE_MM = 230.0  # as high as a page leaves room for, with a legend under the figure
@@ -203,7 +204,7 @@ def add_headline(figure: Figure, text: str) -> None:
     text : str
     """
     across, down = figure_mm(figure)
-    written = filled(text, across - 2 * HEADLINE_EDGE_MM)
+    written = filled(text, across - 2 * HEADLINE_EDGE_MM, weight="bold")
     room = HEADLINE_EDGE_MM + lines_mm(written.count("\n") + 1, LARGE)
     kept = down / (down + room)
     boxes = [(axes, axes.get_position()) for axes in figure.axes]
@@ -236,9 +237,10 @@ def save_bytes(figure: Figure, kind: Format, *, dpi: float = 300.0) -> bytes:
     Parameters
     ----------
     figure : Figure
-    kind : {"png", "pdf", "svg"}
+    kind : {"png", "pdf", "svg", "tiff"}
+        A TIFF is compressed without loss (LZW) and has no transparency, as journals ask for it.
     dpi : float
-        Dots per inch of a PNG; the other two are drawn with lines and letters.
+        Dots per inch of a PNG or TIFF; the other two are drawn with lines and letters.
 
     Raises
     ------
@@ -247,12 +249,23 @@ def save_bytes(figure: Figure, kind: Format, *, dpi: float = 300.0) -> bytes:
     """
     silent = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     silent["pdf"] = dict.fromkeys(["CreationDate", "Creator", "Producer"])
+    if kind == "tiff":
+        return _as_tiff(save_bytes(figure, "png", dpi=dpi), dpi)
     if kind not in silent:
-        msg = f'a figure is saved as "png", "pdf" or "svg", not as {kind!r}'
+        msg = f'a figure is saved as "tiff", "png", "pdf" or "svg", not as {kind!r}'
         raise OptionError(msg)
     written = io.BytesIO()
     with journal():
         figure.savefig(written, format=kind, dpi=dpi, metadata=silent[kind])
+    return written.getvalue()
+
+
+def _as_tiff(png: bytes, dpi: float) -> bytes:
+    """Return the same pixels as a TIFF that knows how many of them make an inch."""
+    written = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        opaque = image.convert("RGB")
+    opaque.save(written, format="TIFF", compression="tiff_lzw", dpi=(dpi, dpi))
     return written.getvalue()
 
 
@@ -322,7 +335,7 @@ def names(terms: Sequence[str], labels: Sequence[str]) -> list[Name]:
     ['Age', 'crp']
     """
     wanted = [" ".join(label.split()) or term for term, label in zip(terms, labels, strict=True)]
-    families = _families([*wanted, *terms])
+    families = families_of([*wanted, *terms])
     found = []
     for term, text in zip(terms, wanted, strict=True):
         shown = text if text in families else term if term in families else _by_number(term)
@@ -339,11 +352,11 @@ def without_glyphs(texts: Iterable[str]) -> list[str]:
     []
     """
     wanted = [" ".join(text.split()) for text in dict.fromkeys(texts)]
-    families = _families(wanted)
+    families = families_of(wanted)
     return [text for text in wanted if text not in families]
 
 
-def _families(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def families_of(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Fonts for each text: ours alone, or ours and one more; no entry where none is found."""
     ours = FT2Font(font_manager.findfont(FontProperties(family=FAMILY)))
     missing = {text: _absent(text, ours) for text in texts}
@@ -425,9 +438,9 @@ def _line_mm(line: str, font: FontProperties) -> float:
     return float(width) * MM_PER_INCH / POINTS_PER_INCH
 
 
-def filled(text: str, width_mm: float, size: float = LARGE) -> str:
+def filled(text: str, width_mm: float, size: float = LARGE, weight: str = "normal") -> str:
     """Text in as few lines of a width as it needs, all about equally long; for titles."""
-    font = FontProperties(family=FAMILY, size=size)
+    font = FontProperties(family=FAMILY, size=size, weight=weight)
     fewest = len(broken(text, width_mm, font))
     narrower = (broken(text, share * width_mm, font) for share in np.linspace(0.5, 1.0, 26))
     return "\n".join(next(lines for lines in narrower if len(lines) == fewest))
@@ -524,14 +537,15 @@ def write_names(texts: Sequence[Text], called: Sequence[Name]) -> None:
 
 # --- the legend ----------------------------------------------------------------------------------
 
-_HANDLE_MM, _COLUMN_GAP_MM = 8.0, 4.0
+HANDLE_MM, _COLUMN_GAP_MM = 8.0, 4.0
+EDGE_MM, GAP_MM = 2.0, 4.0
 
 
 def legend_columns(
     labels: Sequence[str], width_mm: float, font: FontProperties | None = None
 ) -> int:
     """Most columns, filled one after the other, in which a legend has a width."""
-    widths = [_HANDLE_MM + text_mm(label, font) for label in labels]
+    widths = [HANDLE_MM + text_mm(label, font) for label in labels]
     for count in range(len(labels), 1, -1):
         columns = [max(column) for column in np.array_split(widths, count)]
         if sum(columns) + _COLUMN_GAP_MM * (count - 1) <= width_mm:
@@ -565,7 +579,7 @@ def add_legend(
         borderaxespad=0.0,
         borderpad=0.0,
         labelspacing=0.3,
-        handlelength=(_HANDLE_MM - 2.0) * em,
+        handlelength=(HANDLE_MM - 2.0) * em,
         handletextpad=1.5 * em,
         columnspacing=_COLUMN_GAP_MM * em,
     )
