@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bayes_cmvt.cohort import Cohort
 from bayes_cmvt.crossvalidation import LeaveOneOut, leave_one_out
 from bayes_cmvt.diagnostics import diagnostics, verdict
-from bayes_cmvt.estimates import INTERCEPT, coefficients, term_labels
+from bayes_cmvt.estimates import INTERCEPT, coefficients, prior_odds_ratios, term_labels
 from bayes_cmvt.intervals import equal_tailed, tails
 from bayes_cmvt.posterior import design_of, log_bernoulli, prior_of, settings_of, shrinkage_draws
 from bayes_cmvt.prediction import predict
@@ -365,6 +365,11 @@ class _Alternative:
         """Rows of table ``priors``."""
         table = coefficients(self.fit, ci_prob=self.ci_prob, diagnosed=self.diagnosed)
         table = table.loc[table["term"] != INTERCEPT, ESTIMATES].reset_index(drop=True)
+        # contrasts on which effects of different units can be drawn on one axis
+        ratios = prior_odds_ratios(self.fit, ci_prob=self.ci_prob)
+        for end, source in (("", "median"), ("_lower", "lower"), ("_upper", "upper")):
+            table[f"odds_ratio{end}"] = ratios[f"posterior_{source}"]
+        table.insert(list(table).index("odds_ratio"), "contrast", ratios["contrast"])
         about = pd.DataFrame({"prior": self.key, "description": self.words}, index=table.index)
         return pd.concat([about, table], axis=1)
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bayes_cmvt.figures import panel_rows, predictor_rows, style
+from bayes_cmvt.figures import panel_rows, predictor_rows, shared_words, style
 from bayes_cmvt.figures.panel_rows import Block
 from bayes_cmvt.figures.style import DIM, INK, MARKS, Mark
 
@@ -208,7 +208,7 @@ def _odds_limits(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def _keys(priors: pd.DataFrame) -> dict[str, Any]:
-    words = dict(zip(priors["prior"].astype(str), priors["description"].astype(str), strict=True))
+    words = _words(priors)
     keys: dict[str, Any] = {}
     marked = _marked(priors)
     called = style.names([prior for prior, _ in marked], [words[prior] for prior, _ in marked])
@@ -218,15 +218,20 @@ def _keys(priors: pd.DataFrame) -> dict[str, Any]:
     return keys
 
 
+def _words(table: pd.DataFrame) -> dict[str, str]:
+    """What each prior is called: the descriptions of the table are long, and stand in it."""
+    known = zip(table["prior"].astype(str), table["description"].astype(str), strict=True)
+    return {prior: shared_words.PRIOR_WORDS.get(prior, words) for prior, words in known}
+
+
 # --- what each prior costs -----------------------------------------------------------------------
 
 
 def _fit_blocks(figure: Figure, fits: pd.DataFrame, width_mm: float) -> list[Block]:
     """Differences in elpd to the prior as analysed, and the usual width of a risk's interval."""
     panels = [style.panel(figure, 0.0, 0.0, 1.0, 1.0) for _ in range(2)]
-    called = style.names(
-        fits["prior"].astype(str).tolist(), fits["description"].astype(str).tolist()
-    )
+    words = _words(fits)
+    called = style.names(list(words), list(words.values()))
     rows = predictor_rows.name_rows(called, 0.34 * width_mm, _FIT_MM)
     for place, axes in enumerate(panels):
         predictor_rows.draw_rows(axes, rows, named=place == 0)

@@ -37,6 +37,18 @@ METHOD_WORDS: Mapping[str, str] = MappingProxyType(
 )  # the most honest first
 
 
+PRIOR_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "as_analysed": "as analysed",
+        "half_expected": "half as many expected",
+        "double_expected": "at most twice as many expected",
+        "horseshoe": "regularised horseshoe",
+        "normal": "normal",
+        "student_t": "Student-t",
+    }
+)
+
+
 def ranked(found: Iterable[str], order: Iterable[str]) -> list[str]:
     """Words in a known order; those that it does not name follow as they come.
 

@@ -7,7 +7,7 @@ import io
 from bayes_cmvt.report.material import FigureImage
 
 DOTS_PER_MM = 200 / 25.4
-COLOURS = 64
+COLOURS = 256
 
 
 def figure_image(png: bytes, printed_dpi: float) -> FigureImage:
@@ -23,7 +23,7 @@ def figure_image(png: bytes, printed_dpi: float) -> FigureImage:
     Returns
     -------
     FigureImage
-        At most 200 dots per inch, in at most 64 colours.
+        At most 200 dots per inch, in at most 256 colours.
     """
     from PIL import Image
 
@@ -35,5 +35,9 @@ def figure_image(png: bytes, printed_dpi: float) -> FigureImage:
         height = round(picture.height * width / picture.width)
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     written = io.BytesIO()
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(written, "PNG", optimize=True)
+    # of the methods of Pillow this one keeps the colours of thin lines
+    palette = picture.quantize(
+        COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
+    palette.save(written, "PNG", optimize=True)
     return FigureImage(written.getvalue(), "png", written.getvalue(), width_mm)
