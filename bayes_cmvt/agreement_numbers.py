@@ -11,6 +11,17 @@ import pandas as pd
 from bayes_cmvt.errors import OptionError
 
 
+def signed(value: float) -> str:
+    """A number to two decimals, with a minus and without a negative nought.
+
+    Examples
+    --------
+    >>> signed(-0.001), signed(-0.014)
+    ('0.00', '−0.01')
+    """
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Numbers of the table by their names, and as they are printed.
@@ -38,7 +49,8 @@ class Agreement:
         estimate, lower, upper = (
             self.value(f"{quantity}{end}", called) for end in ("", "_lower", "_upper")
         )
-        return f"{estimate:.2f} ({lower:.2f} {to} {upper:.2f})"
+        texts = [signed(value) for value in (estimate, lower, upper)]
+        return f"{texts[0]} ({texts[1]} {to} {texts[2]})"
 
     def decimal(self, quantity: str, called: str = "") -> str:
         """Number of a quantity to two decimals, three where it is small."""
@@ -52,21 +64,42 @@ class Agreement:
 
     @property
     def effects(self) -> str:
-        """Which of three situations the coefficients are in."""
+        """Which situation the coefficients are in."""
         both, credible, bootstrap = (
             self.value(name)
             for name in ("both_exclude_none", "credible_excludes_none", "bootstrap_excludes_none")
         )
+        if self.value("opposed_effects") > 0:
+            return "opposed"
         if not both + credible + bootstrap:
             return "none"
         return "differ" if credible + bootstrap else "alike"
 
+    @property
+    def coefficient_widths(self) -> str:
+        """Which interval of a coefficient is wider as a rule: for more than half of them."""
+        half = self.value("coefficient_widths") / 2
+        for name, quantity in (
+            ("alike", "alike_widths"),
+            ("credible", "credible_wider"),
+            ("bootstrap", "bootstrap_wider"),
+        ):
+            if self.value(quantity) > half:
+                return name
+        return "no rule"
+
     def widths(self, quantity: str, called: str = "") -> str:
-        """Which of the two intervals is wider, as a rule."""
+        """Which of the two intervals is wider, by the median of their ratios."""
         ratio, alike = self.value(quantity, called), self.value("alike")
         if ratio > alike:
             return "credible"
         return "bootstrap" if ratio < 1 / alike else "alike"
+
+    @property
+    def thresholds(self) -> tuple[str, ...]:
+        """Risks that part two classes, ascending."""
+        found = [value for (name, _), value in self.values.items() if name.startswith("threshold_")]
+        return tuple(f"{value:g}" for value in found)
 
 
 def read_agreement(agreement: pd.DataFrame) -> Agreement:

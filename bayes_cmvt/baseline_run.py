@@ -102,7 +102,9 @@ def baseline_run(
     folds = _folds(request, cohort)
     inputs = _inputs(request, fit, cohort)
     done = run.get("stages", {}).get(STAGE)
-    if done is not None and done["inputs"] == inputs and not request.overwrite:
+    same = done is not None and done["inputs"] == inputs and not request.overwrite
+    if same and _can_be_read(request.run, say):
+        assert done is not None
         return finished_stage(request.run, STAGE, done, run, (*JUDGED, *OWN), reused=True)
     kept = runs.KeptBlocks(request.run / KEPT, _hash(_resampled_from(inputs))[:16])
     if request.overwrite:
@@ -138,6 +140,19 @@ def baseline_run(
     )
     kept.remove()
     return finished_stage(request.run, STAGE, record, run, (*JUDGED, *OWN))
+
+
+def _can_be_read(folder: Path, say: Say) -> bool:
+    """Whether the frequentist fit of a finished stage is there and whole."""
+    from bayes_cmvt.errors import RunError
+    from bayes_cmvt.runs import load_baseline
+
+    try:
+        load_baseline(folder)
+    except RunError as error:
+        say(f"{error.heading}: it is made anew")
+        return False
+    return True
 
 
 def _folds(request: BaselineRequest, cohort: Cohort) -> NDArray[np.int64] | None:

@@ -84,7 +84,7 @@ def reporting_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except InputError as error:
-            print_message(f"bayes-cmvt: {error}\n\nNothing was written.")
+            print_message(f"bayes-cmvt: {error}\n\n{error.aftermath}")
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt as stop:
             print_message(f"bayes-cmvt: {next(iter(stop.args), NOTHING_WRITTEN)}")

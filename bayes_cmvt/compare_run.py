@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -32,10 +31,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_cmvt.cohort import Cohort
+    from bayes_cmvt.evaluation import EvaluationSettings
     from bayes_cmvt.progress import Report
+    from bayes_cmvt.refits import RefitMemory
 
 STAGE = "compare"
 FORMAT = 1  # of the stage's record and tables: another one is made anew
+QUICK_RESAMPLES = 200  # fewer leave the limits of an interval to chance
 CREDIBLE, BOOTSTRAP = "horseshoe", "baseline"
 TABLES = (
     *("compare_coefficients", "compare_risks", "compare_risk_marks", "compare_classes"),
@@ -102,60 +104,62 @@ def compare_run(request: CompareRequest, *, say: Say, report: Report | None = No
     return finished_stage(request.run, STAGE, record, run, TABLES)
 
 
-def needed_stages(say: Say, report: Report | None = None) -> dict[str, Make]:
+def needed_stages(
+    say: Say, report: Report | None = None, memory: RefitMemory | None = None
+) -> dict[str, Make]:
     """What a comparison is made from, and how each stage is run.
 
     Parameters
     ----------
     say : callable
     report : callable, optional
+    memory : RefitMemory, optional
+        Of refits, where a selection follows that leaves out the same folds.
 
     Returns
     -------
     dict of str to callable
         ``baseline, validate``, in order.
     """
-    return {
-        "baseline": functools.partial(_make_baseline, say, report),
-        "validate": functools.partial(_make_validation, say, report),
-    }
-
-
-def _make_baseline(say: Say, report: Report | None, folder: Path, settings: StageSettings) -> None:
     from bayes_cmvt.baseline_run import BaselineRequest, baseline_run
-    from bayes_cmvt.evaluation import EvaluationSettings
+    from bayes_cmvt.validation import ValidateRequest, validate_run
     from bayes_cmvt.workers import Workers
 
-    request = BaselineRequest(
-        folder,
-        EvaluationSettings(interval=settings.interval, seed=settings.seed),
-        settings.resamples,
-        workers=Workers("threads", settings.cores),
-    )
-    baseline_run(request, say=say, report=report)
+    def baseline(folder: Path, settings: StageSettings) -> StageResult:
+        request = BaselineRequest(
+            folder,
+            _evaluation(settings),
+            QUICK_RESAMPLES
+            if settings.quick and settings.resamples is None
+            else settings.resamples,
+            workers=Workers("threads", settings.cores),
+        )
+        return baseline_run(request, say=say, report=report)
+
+    def validate(folder: Path, settings: StageSettings) -> StageResult:
+        request = ValidateRequest(folder, _evaluation(settings), cores=settings.cores)
+        return validate_run(request, say=say, report=report, memory=memory)
+
+    return {"baseline": baseline, "validate": validate}
 
 
-def _make_validation(
-    say: Say, report: Report | None, folder: Path, settings: StageSettings
-) -> None:
+def _evaluation(settings: StageSettings) -> EvaluationSettings:
     from bayes_cmvt.evaluation import EvaluationSettings
-    from bayes_cmvt.validation import ValidateRequest, validate_run
 
-    evaluated = EvaluationSettings(interval=settings.interval, seed=settings.seed)
-    request = ValidateRequest(folder, evaluated, cores=settings.cores)
-    validate_run(request, say=say, report=report)
+    usual = EvaluationSettings(interval=settings.interval, seed=settings.seed)
+    return replace(usual, repeats=1, splits=0, replicates=1000) if settings.quick else usual
 
 
 def _make_needed(
     request: CompareRequest, settings: StageSettings, say: Say, report: Report | None
 ) -> None:
-    from dataclasses import replace
-
     given = replace(settings, cores=request.cores)
     impossible = make_missing(request.run, needed_stages(say, report), given, say=say)
     if impossible:
         msg = f"{request.run} cannot be compared: what is needed first cannot be made"
-        raise RunError(msg, [f"{stage}: {why}" for stage, why in impossible.items()])
+        error = RunError(msg, [f"{stage}: {why}" for stage, why in impossible.items()])
+        error.aftermath = "What was made before that stays."
+        raise error
 
 
 def _check_intervals(folder: Path, run: Mapping[str, Any], interval: float) -> None:

@@ -26,9 +26,10 @@ from bayes_cmvt.prediction import predictions
 from bayes_cmvt.risk_marks import marked_means
 
 LIMITS = [*INTERVALS]
+SIMULATION_ERRORS = 2.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """What `compare` found; every table as it stands in a run folder.
 
@@ -57,6 +58,12 @@ class Comparison:
     performance: pd.DataFrame
     agreement: pd.DataFrame
     instability: Instability
+
+    def __repr__(self) -> str:
+        patients, terms = len(self.risks), self.coefficients["term"].nunique() - 1
+        return (
+            f"Comparison of {terms} coefficients and {patients} patients: {', '.join(self.tables)}"
+        )
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -133,7 +140,9 @@ def compare(
     return Comparison(
         **parts,
         risk_marks=_risk_marks(risks, interval),
-        agreement=agreement_table(**parts, outcome=cohort.outcome, ci_prob=interval),
+        agreement=agreement_table(
+            **parts, outcome=cohort.outcome, thresholds=thresholds, ci_prob=interval
+        ),
         instability=instability(fits, cohort, thresholds=thresholds, ci_prob=interval),
     )
 
@@ -214,6 +223,7 @@ def compared_coefficients(
             "bootstrap_zero": other["boot_zero"],
             "kept": 1 - own["shrinkage"],
             "selected": other["selected_final"],
+            "within_simulation_error": _near_none(own),
         }
     )
     parts = []
@@ -226,6 +236,13 @@ def compared_coefficients(
         first = 0 if scale == "log_odds" else 1
         parts.append(table.join(described.drop(columns="term")).iloc[first:])
     return pd.concat(parts, ignore_index=True).assign(interval=ci_prob)
+
+
+def _near_none(own: pd.DataFrame) -> pd.Series[bool]:
+    """Whether another run of the sampler could move a limit across no effect."""
+    return (own["std_lower"].abs() < SIMULATION_ERRORS * own["mcse_lower"]) | (
+        own["std_upper"].abs() < SIMULATION_ERRORS * own["mcse_upper"]
+    )
 
 
 # --- risks ---------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,12 @@ from bayes_cmvt import metrics
 from bayes_cmvt.compared_intervals import UNCERTAIN, width_ratio
 from bayes_cmvt.errors import MetricError
 
+CORRECTED, UNSEEN = "optimism_corrected", ("kfold", "holdout")
+
 ALIKE = 1.25  # widths that differ by less are called alike
+HARDLY_CHOSEN = 0.95  # mass at 0 from which a percentile interval has next to no width
 COMPARED_SCALE = "std_log_odds"
+DIGITS = 3  # of risks: a largest value, and a median, are those of one patient
 
 type Row = tuple[str, str, float, str]  # quantity, set, value, label
 
@@ -25,6 +29,7 @@ def agreement_table(
     performance: pd.DataFrame,
     *,
     outcome: NDArray[np.int8],
+    thresholds: Sequence[float],
     ci_prob: float = 0.95,
 ) -> pd.DataFrame:
     """Every number by which the two are compared as a whole.
@@ -35,6 +40,8 @@ def agreement_table(
         Tables ``compare_coefficients, compare_risks, compare_classes, compare_performance``.
     outcome : ndarray of {0, 1}, shape (patient,)
         Of the rows of ``risks``.
+    thresholds : sequence of float, ascending
+        That cut risks into classes.
     ci_prob : float in (0, 1)
         Of the intervals of the tables, and of the difference of the AUC.
 
@@ -44,7 +51,7 @@ def agreement_table(
         Table ``compare_agreement``: ``quantity, set, value, label, interval``; ``set`` is empty for
         coefficients, the label says in a sentence what the value is.
     """
-    rows = [*_of_coefficients(coefficients)]
+    rows = [*_of_coefficients(coefficients), *_of_thresholds(thresholds)]
     for called, patients in risks.groupby("set", sort=False):
         rows += _of_risks(str(called), patients)
         rows += _of_classes(str(called), classes[classes["set"] == called])
@@ -53,6 +60,11 @@ def agreement_table(
     rows += _of_new_patients(risks, outcome, ci_prob)
     table = pd.DataFrame(rows, columns=["quantity", "set", "value", "label"])
     return table.assign(interval=ci_prob)
+
+
+def _of_thresholds(thresholds: Sequence[float]) -> Iterator[Row]:
+    for number, threshold in enumerate(thresholds, 1):
+        yield f"threshold_{number}", "", float(threshold), "Risk that parts two classes."
 
 
 # --- coefficients --------------------------------------------------------------------------------
@@ -65,39 +77,36 @@ def _of_coefficients(table: pd.DataFrame) -> Iterator[Row]:
 
 
 def _widths(own: pd.DataFrame) -> Iterator[tuple[str, float, str]]:
-    ratio = own["width_ratio"].dropna()
-    point = (own["bootstrap_lower"] == 0) & (own["bootstrap_upper"] == 0)
+    """Widths of coefficients that the workflow chooses now and then: others are a point at 0."""
+    hardly = own["bootstrap_zero"] >= HARDLY_CHOSEN
+    ratio = own.loc[~hardly, "width_ratio"].dropna()
     yield "alike", ALIKE, "Widths that differ by a smaller factor are called alike."
     yield "coefficients", len(own), "Coefficients that are compared."
     yield (
-        "bootstrap_only_zero",
-        point.sum(),
-        "Coefficients whose bootstrap interval is the point 0: they were hardly ever selected.",
+        "hardly_chosen",
+        hardly.sum(),
+        f"Coefficients that are exactly 0 in {HARDLY_CHOSEN:.0%} of the resamples or more.",
     )
     yield (
         "coefficient_widths",
         len(ratio),
-        "Coefficients whose widths can be compared: both intervals have one.",
+        "Coefficients whose widths can be compared: not hardly chosen.",
     )
     yield (
         "coefficient_width_ratio",
         _median(ratio),
-        "Median over coefficients of the credible width over the bootstrap width.",
+        "Median over these of the credible width over the bootstrap width, per SD.",
     )
-    yield (
-        "credible_wider",
-        (ratio > ALIKE).sum(),
-        f"Coefficients whose credible interval is more than {ALIKE:g} times as wide.",
-    )
-    yield (
-        "bootstrap_wider",
-        (ratio < 1 / ALIKE).sum(),
-        f"Coefficients whose bootstrap interval is more than {ALIKE:g} times as wide.",
-    )
+    for quantity, members, label in (
+        ("credible_wider", ratio > ALIKE, "the credible interval is the wider one"),
+        ("bootstrap_wider", ratio < 1 / ALIKE, "the bootstrap interval is the wider one"),
+        ("alike_widths", ratio.between(1 / ALIKE, ALIKE), "widths are alike"),
+    ):
+        yield quantity, members.sum(), f"Of these, coefficients whose {label}."
     yield (
         "coefficient_overlap",
-        _median(own["overlap"]),
-        "Median over coefficients of the shared part of both intervals.",
+        _median(own.loc[~hardly, "overlap"]),
+        "Median over these of the shared part of both intervals.",
     )
     yield (
         "wald_width_ratio",
@@ -114,13 +123,25 @@ def _exclusions(own: pd.DataFrame) -> Iterator[tuple[str, float, str]]:
     )
     wald = (own["wald_lower"] > 0) | (own["wald_upper"] < 0)
     opposed = credible & bootstrap & (own["credible_lower"] * own["bootstrap_lower"] < 0)
+    outside = (1 - own["interval"]) / 2
     for quantity, members, label in (
         ("both_exclude_none", credible & bootstrap, "both intervals leave no effect out"),
         ("credible_excludes_none", credible & ~bootstrap, "the credible interval alone does"),
         ("bootstrap_excludes_none", bootstrap & ~credible, "the bootstrap interval alone does"),
+        ("one_excludes_none", bootstrap ^ credible, "one of the two intervals alone does"),
         ("neither_excludes_none", ~bootstrap & ~credible, "both intervals hold no effect"),
         ("opposed_effects", opposed, "the two intervals lie on opposite sides of no effect"),
         ("wald_excludes_none", wald, "Wald's interval of the final model leaves no effect out"),
+        (
+            "within_simulation_error",
+            own["within_simulation_error"].astype(bool),
+            "a credible limit is within 2 Monte Carlo errors of no effect",
+        ),
+        (
+            "held_by_selection",
+            own["bootstrap_zero"] > outside,
+            "the bootstrap interval holds no effect because enough resamples leave them out",
+        ),
     ):
         yield quantity, members.sum(), f"Coefficients of which {label}."
 
@@ -176,7 +197,11 @@ def _of_risks(called: str, patients: pd.DataFrame) -> Iterator[Row]:
     for quantity, value, label in (
         ("patients", len(patients), "Patients whose risks are compared."),
         ("risk_difference", difference.mean(), "Mean absolute difference of the two risks."),
-        ("largest_risk_difference", difference.max(), "Largest difference of the two risks."),
+        (
+            "risk_difference_95",
+            difference.quantile(0.95),
+            "Difference of the two risks that one patient in twenty exceeds.",
+        ),
         (
             "rank_agreement_risks",
             rank_correlation(patients["credible_estimate"], patients["bootstrap_estimate"]),
@@ -197,7 +222,7 @@ def _of_risks(called: str, patients: pd.DataFrame) -> Iterator[Row]:
         ),
         ("risk_overlap", _median(patients["overlap"]), "Median shared part of both intervals."),
     ):
-        yield quantity, called, float(value), label
+        yield quantity, called, round(float(value), DIGITS), label
 
 
 def _of_classes(called: str, classes: pd.DataFrame) -> Iterator[Row]:
@@ -212,6 +237,13 @@ def _of_classes(called: str, classes: pd.DataFrame) -> Iterator[Row]:
     ):
         patients = classes.loc[members, "patients"].sum()
         yield quantity, called, float(patients), f"Patients whose class of risk is {label}."
+    between = same & credible & classes["credible_class"].str.contains(" to ")
+    yield (
+        "between_thresholds",
+        called,
+        float(classes.loc[between, "patients"].sum()),
+        "Of those certain under both: between the thresholds, where the decision depends on them.",
+    )
 
 
 CERTAIN = ("credible", "bootstrap")
@@ -223,13 +255,19 @@ END = {"estimate": "", "lower": "_lower", "upper": "_upper"}
 
 
 def _of_performance(called: str, figures: pd.DataFrame) -> Iterator[Row]:
+    """AUC of both by one method on patients they have not seen, and corrected for optimism."""
     auc = figures[figures["metric"] == "auc"]
-    for name, model in (("credible", "posterior"), ("bootstrap", "workflow")):
-        for end in ("estimate", "lower", "upper"):
-            for value in auc[f"{name}_{end}"]:
-                what = "AUC" if end == "estimate" else f"{end.capitalize()} limit of the AUC"
-                label = f"{what} of the {model}, by the method in compare_performance."
-                yield f"{name}_auc{END[end]}", called, float(value), label
+    method = auc["bootstrap_method"]
+    fair = auc[(auc["credible_method"] == method) & method.isin(UNSEEN)]
+    corrected = auc[method == CORRECTED]
+    for name, rows, kind, what in (
+        ("credible_auc", fair, "credible", "of the posterior"),
+        ("bootstrap_auc", fair, "bootstrap", "of the workflow"),
+        ("corrected_auc", corrected, "bootstrap", "of the workflow, corrected for optimism"),
+    ):
+        for end, suffix in END.items():
+            for value, how in zip(rows[f"{kind}_{end}"], rows[f"{kind}_method"], strict=True):
+                yield f"{name}{suffix}", called, float(value), f"AUC {what} ({how}): {end}."
 
 
 def _of_new_patients(

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 WIDTH = 104
 LABEL, CELL = 34, 22
 LISTED_AT_MOST = 10
-SCALE = "odds_ratio"
+FIGURE, LAST = 38, "  width ratio"
+SCALE, WIDTHS_SCALE = "odds_ratio", "std_log_odds"
+METHODS = {
+    "kfold": "cross-validated",
+    "loo": "left out",
+    "holdout": "new patients",
+    "apparent": "as it stands",
+    "optimism_corrected": "workflow repeated",
+}
 NAMES = {
     "auc": "AUC",
     "calibration_in_the_large": "calibration-in-the-large",
@@ -90,23 +98,25 @@ def comparison_text(record: dict[str, Any]) -> str:
 def _coefficient_lines(record: dict[str, Any]) -> list[str]:
     rows = [row for row in record["compare_coefficients"] if row["scale"] == SCALE]
     by_term = {row["term"]: row for row in rows}
+    # of odds ratios the wide end would decide: widths are compared as the words do, in log-odds
+    ratios = {
+        row["term"]: row["width_ratio"]
+        for row in record["compare_coefficients"]
+        if row["scale"] == WIDTHS_SCALE
+    }
     level = f"{100 * record['interval']:g}%"
     heads = (f"{level} credible", f"{level} bootstrap", f"{level} Wald")
-    lines = [
-        padded("odds ratio", LABEL)
-        + "".join(head.rjust(CELL) for head in heads)
-        + "width ratio".rjust(13)
-    ]
+    lines = [padded("odds ratio", LABEL) + "".join(head.rjust(CELL) for head in heads) + LAST]
     for term in record["most_different"]:
-        row = by_term[term]
+        row, ratio = by_term[term], ratios.get(term)
         cells = "".join(_cell(row, kind).rjust(CELL) for kind in KINDS)
-        ratio = row["width_ratio"]
         shown = "-" if ratio is None else f"{ratio:.2f}"
-        lines.append(padded(fitted(row["label"], LABEL - 1), LABEL) + cells + shown.rjust(13))
+        label = padded(fitted(row["label"], LABEL - 1), LABEL)
+        lines.append(label + cells + shown.rjust(len(LAST)))
     more = len(rows) - len(record["most_different"])
     if more > 0:
         lines.append(f"{more} more: tables/compare_coefficients.csv")
-    return lines
+    return [*lines, "width ratio: credible over bootstrap, in log-odds; neither width is a merit"]
 
 
 def _cell(row: dict[str, Any], kind: str) -> str:
@@ -119,18 +129,15 @@ def _cell(row: dict[str, Any], kind: str) -> str:
 
 
 def _performance_lines(record: dict[str, Any]) -> list[str]:
-    lines = []
+    lines = [padded("", FIGURE) + "posterior".rjust(CELL + 2) + "workflow".rjust(CELL + 2)]
     for row in record["compare_performance"]:
-        if row["metric"] not in NAMES:
-            continue
-        name = padded(f"{NAMES[row['metric']]}, {row['set']}", LABEL + 6)
-        cells = "".join(
-            f"{_cell(row, kind)} {row[f'{kind}_method'] or ''}".rstrip().rjust(CELL + 18)
-            for kind in ("credible", "bootstrap")
+        name = padded(f"{NAMES[row['metric']]}, {row['set']}", FIGURE)
+        cells = "".join(_cell(row, kind).rjust(CELL + 2) for kind in ("credible", "bootstrap"))
+        how = dict.fromkeys(
+            METHODS.get(row[f"{kind}_method"], "") for kind in ("credible", "bootstrap")
         )
-        lines.append((name + cells).rstrip())
-    head = padded("", LABEL + 6) + "posterior".rjust(CELL + 18) + "workflow".rjust(CELL + 18)
-    return [head, *lines] if lines else []
+        lines.append(f"{name}{cells}  {', '.join(filter(None, how))}".rstrip())
+    return lines if len(lines) > 1 else []
 
 
 def _closing_lines(record: dict[str, Any]) -> list[str]:

@@ -52,28 +52,51 @@ def comparison_paragraph(
 
 
 def _effects(found: Agreement, _: str) -> str:
-    coefficients, both = found.count("coefficients"), found.count("both_exclude_none")
-    if found.effects == "none":
-        sentence = (
-            "Neither kind of interval shows an effect: the credible and the bootstrap interval of "
-            f"each of the {coefficients} coefficients hold the value of no effect."
-        )
-        if found.value("wald_excludes_none"):
-            sentence += (
-                f" Wald's intervals of the final model, which take its selection as certain, leave "
-                f"it out for {found.count('wald_excludes_none')}."
-            )
-        return sentence
-    start = (
-        "On the effects the two agree"
-        if found.effects == "alike"
-        else "On the effects the two differ"
-    )
-    return (
-        f"{start}: of {coefficients} coefficients both intervals leave no effect out for {both}, "
-        f"the credible one alone for {found.count('credible_excludes_none')}, the bootstrap one "
-        f"alone for {found.count('bootstrap_excludes_none')}, and neither for "
+    coefficients, apart = found.count("coefficients"), found.count("one_excludes_none")
+    counts = (
+        f"both intervals leave no effect out for {found.count('both_exclude_none')}, the credible "
+        f"one alone for {found.count('credible_excludes_none')}, the bootstrap one alone for "
+        f"{found.count('bootstrap_excludes_none')}, and neither for "
         f"{found.count('neither_excludes_none')}."
+    )
+    start = {
+        "none": "Neither kind of interval shows an effect: the credible and the bootstrap interval "
+        f"of each of the {coefficients} coefficients hold the value of no effect, which is no "
+        "proof that there is none.",
+        "alike": f"On the effects the two agree: of {coefficients} coefficients {counts}",
+        "differ": f"On the effects the two differ for {apart} of {coefficients} coefficients: "
+        f"{counts}",
+        "opposed": "On some effects the two contradict each other: for "
+        f"{found.count('opposed_effects')} of {coefficients} coefficients they lie on opposite "
+        f"sides of no effect. In all {counts}",
+    }[found.effects]
+    return " ".join(filter(None, (start, _borderline(found), _selection(found), _wald(found))))
+
+
+def _borderline(found: Agreement) -> str:
+    if not found.value("within_simulation_error") > 0:
+        return ""
+    return (
+        f"For {found.count('within_simulation_error')} a credible limit is so close to no effect "
+        "that another run of the sampler may move it across."
+    )
+
+
+def _selection(found: Agreement) -> str:
+    if not found.value("held_by_selection") > 0:
+        return ""
+    return (
+        f"For {found.count('held_by_selection')} the bootstrap interval holds no effect because "
+        "enough resamples leave the predictor out, whatever the others say."
+    )
+
+
+def _wald(found: Agreement) -> str:
+    if not found.value("wald_excludes_none") > 0:
+        return ""
+    return (
+        "Wald's intervals of the final model, which take its selection as certain, leave no effect "
+        f"out for {found.count('wald_excludes_none')}."
     )
 
 
@@ -84,29 +107,30 @@ def _widths(found: Agreement, _: str) -> str:
         "alike": "As a rule the two intervals of a coefficient are about equally wide",
         "credible": "As a rule the credible interval of a coefficient is the wider one",
         "bootstrap": "As a rule the bootstrap interval of a coefficient is the wider one",
-    }[found.widths("coefficient_width_ratio")]
+        "no rule": "Neither interval of a coefficient is the wider one as a rule",
+    }[found.coefficient_widths]
     return (
-        f"{start}: at the median of the {found.count('coefficient_widths')} whose widths can be "
-        f"compared, the credible interval is {found.decimal('coefficient_width_ratio')} times as "
-        f"wide as the bootstrap interval. It is more than {found.value('alike'):g} times as wide "
-        f"for {found.count('credible_wider')}, the bootstrap interval for "
-        f"{found.count('bootstrap_wider')}. {_single_points(found)}"
+        f"{start} (per SD, log-odds; {found.count('coefficient_widths')} can be compared): widths "
+        f"are within a factor of {found.value('alike'):g} for {found.count('alike_widths')}, the "
+        f"credible interval is wider for {found.count('credible_wider')}, the bootstrap interval "
+        f"for {found.count('bootstrap_wider')}, and the median ratio of credible to bootstrap is "
+        f"{found.decimal('coefficient_width_ratio')}. {_single_points(found)}"
     ).strip()
 
 
 def _single_points(found: Agreement) -> str:
-    """What an interval without width means; nothing where there is none."""
-    if not found.value("bootstrap_only_zero"):
+    """What an interval next to without width means; nothing where there is none."""
+    if not found.value("hardly_chosen") > 0:
         return ""
     return (
-        "Coefficients whose bootstrap interval is the single point 0, because the workflow hardly "
-        f"ever selects them: {found.count('bootstrap_only_zero')}. That says how the selection "
+        "Coefficients that the workflow hardly ever chooses, so that their bootstrap interval is "
+        f"next to the single point 0: {found.count('hardly_chosen')}. That says how the selection "
         "behaves, not that the effect is known."
     )
 
 
 def _risks(found: Agreement, called: str) -> str:
-    if not found.has("risk_difference", called):
+    if not found.has("risk_difference", called) or not found.has("risk_width_ratio", called):
         return ""
     start = {
         "alike": "For the risks of patients the widths are alike",
@@ -123,34 +147,53 @@ def _risks(found: Agreement, called: str) -> str:
         if found.has(f"{name}_risk_width", called)
     )
     return (
-        f"{start}: the median widths are {widths}. The two risks of a patient differ by "
-        f"{found.decimal('risk_difference', called)} on average and by "
-        f"{found.decimal('largest_risk_difference', called)} at most, among "
-        f"{found.count('patients', called)} {called} patients."
+        f"{start}: at the median of {found.count('patients', called)} {called} patients the "
+        f"credible one is {found.decimal('risk_width_ratio', called)} times as wide as the "
+        f"bootstrap one; the median widths are {widths}. The two risks of a patient differ by "
+        f"{found.decimal('risk_difference', called)} on average, and by more than "
+        f"{found.decimal('risk_difference_95', called)} for one patient in twenty."
     )
 
 
 def _classes(found: Agreement, called: str) -> str:
-    if not found.has("uncertain_both", called):
+    if not found.has("uncertain_both", called) or not found.thresholds:
         return ""
+    other = found.value("certain_otherwise", called)
+    between = (
+        f", {found.count('between_thresholds', called)} of them between the thresholds, where the "
+        "decision depends on which one is used"
+        if len(found.thresholds) > 1
+        else ""
+    )
+    differing = (
+        f", under both but in different classes for {found.count('certain_otherwise', called)}"
+        if other > 0
+        else ""
+    )
     return (
-        "The class of risk, by the study's thresholds, is certain under both for "
-        f"{found.count('certain_alike', called)} patients (for "
-        f"{found.count('certain_otherwise', called)} more under both, but not the same), under the "
-        f"credible interval alone for {found.count('certain_credible', called)}, under the "
-        f"bootstrap interval alone for {found.count('certain_bootstrap', called)}, and uncertain "
-        f"under both for {found.count('uncertain_both', called)}."
+        f"Classes of risk, cut at {' and '.join(found.thresholds)}: the interval lies in one class "
+        f"under both kinds for {found.count('certain_alike', called)} patients{between}"
+        f"{differing}, under the credible interval alone for "
+        f"{found.count('certain_credible', called)}, under the bootstrap interval alone for "
+        f"{found.count('certain_bootstrap', called)}, and under neither for "
+        f"{found.count('uncertain_both', called)}."
     )
 
 
 def _discrimination(found: Agreement, called: str) -> str:
-    if not all(found.has(f"{name}_auc", called) for name in ("credible", "bootstrap")):
-        return ""
-    return (
-        "The AUC, corrected for optimism, is "
-        f"{found.limits('credible_auc', called, 'to')} for the posterior and "
-        f"{found.limits('bootstrap_auc', called, 'to')} for the workflow."
-    )
+    sentences = []
+    if all(found.has(f"{name}_auc", called) for name in ("credible", "bootstrap")):
+        how = "Cross-validated" if called == DEVELOPMENT else "On these patients, new to both"
+        sentences.append(
+            f"{how}, the AUC is {found.limits('credible_auc', called, 'to')} for the posterior and "
+            f"{found.limits('bootstrap_auc', called, 'to')} for the workflow."
+        )
+    if found.has("corrected_auc", called):
+        sentences.append(
+            "Corrected for optimism with the whole workflow repeated, that of the workflow is "
+            f"{found.limits('corrected_auc', called, 'to')}."
+        )
+    return " ".join(sentences)
 
 
 def _new_patients(found: Agreement, _: str) -> str:

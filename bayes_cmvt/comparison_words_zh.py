@@ -13,24 +13,48 @@ VALIDATION = "validation"
 
 def effects(found: Agreement, _: str) -> str:
     """Which intervals leave no effect out."""
-    coefficients = found.count("coefficients")
-    if found.effects == "none":
-        sentence = (
-            f"两种区间均未显示效应：{coefficients} 个系数的可信区间与自助法区间都包含“无效应”。"
-        )
-        if found.value("wald_excludes_none"):
-            sentence += (
-                "最终模型的 Wald 区间（把变量选择视为确定）有 "
-                f"{found.count('wald_excludes_none')} 个不包含“无效应”。"
-            )
-        return sentence
-    start = "在效应上两者一致" if found.effects == "alike" else "在效应上两者不一致"
-    return (
-        f"{start}：{coefficients} 个系数中，两种区间都不包含“无效应”的有 "
-        f"{found.count('both_exclude_none')} 个，仅可信区间不包含的有 "
+    coefficients, apart = found.count("coefficients"), found.count("one_excludes_none")
+    counts = (
+        f"两种区间都不包含“无效应”的有 {found.count('both_exclude_none')} 个，仅可信区间不包含的有 "
         f"{found.count('credible_excludes_none')} 个，仅自助法区间不包含的有 "
         f"{found.count('bootstrap_excludes_none')} 个，两者都包含的有 "
         f"{found.count('neither_excludes_none')} 个。"
+    )
+    start = {
+        "none": f"两种区间均未显示效应：{coefficients} 个系数的可信区间与自助法区间都包含"
+        "“无效应”，但这并不证明没有效应。",
+        "alike": f"在效应上两者一致：{coefficients} 个系数中，{counts}",
+        "differ": f"在效应上两者有 {apart} 个不一致：{coefficients} 个系数中，{counts}",
+        "opposed": f"在部分效应上两者相互矛盾：{coefficients} 个系数中有 "
+        f"{found.count('opposed_effects')} 个的两种区间位于“无效应”的两侧；{counts}",
+    }[found.effects]
+    return start + _borderline(found) + _selection(found) + _wald(found)
+
+
+def _borderline(found: Agreement) -> str:
+    if not found.value("within_simulation_error") > 0:
+        return ""
+    return (
+        f"其中 {found.count('within_simulation_error')} 个系数的可信限非常接近“无效应”，"
+        "重新抽样可能使其越过。"
+    )
+
+
+def _selection(found: Agreement) -> str:
+    if not found.value("held_by_selection") > 0:
+        return ""
+    return (
+        f"有 {found.count('held_by_selection')} 个系数的自助法区间包含“无效应”，是因为足够多的"
+        "重抽样未选中该变量。"
+    )
+
+
+def _wald(found: Agreement) -> str:
+    if not found.value("wald_excludes_none") > 0:
+        return ""
+    return (
+        "最终模型的 Wald 区间（把变量选择视为确定）有 "
+        f"{found.count('wald_excludes_none')} 个不包含“无效应”。"
     )
 
 
@@ -42,28 +66,30 @@ def widths(found: Agreement, _: str) -> str:
         "alike": "系数的两种区间通常宽度相近",
         "credible": "系数的可信区间通常较宽",
         "bootstrap": "系数的自助法区间通常较宽",
-    }[found.widths("coefficient_width_ratio")]
+        "no rule": "系数的两种区间没有哪一种通常较宽",
+    }[found.coefficient_widths]
     return (
-        f"{start}：在 {found.count('coefficient_widths')} 个可比较宽度的系数中，可信区间与"
-        f"自助法区间的宽度之比的中位数为 {found.decimal('coefficient_width_ratio')}；宽出 "
-        f"{found.value('alike'):g} 倍以上的，可信区间有 {found.count('credible_wider')} 个，"
-        f"自助法区间有 {found.count('bootstrap_wider')} 个。{_single_points(found)}"
+        f"{start}（每标准差，对数比值；可比较的有 {found.count('coefficient_widths')} 个）：宽度在 "
+        f"{found.value('alike'):g} 倍以内的有 {found.count('alike_widths')} 个，可信区间较宽的有 "
+        f"{found.count('credible_wider')} 个，自助法区间较宽的有 {found.count('bootstrap_wider')} "
+        f"个；可信区间与自助法区间宽度之比的中位数为 {found.decimal('coefficient_width_ratio')}。"
+        f"{_single_points(found)}"
     )
 
 
 def _single_points(found: Agreement) -> str:
-    """What an interval without width means; nothing where there is none."""
-    if not found.value("bootstrap_only_zero"):
+    """What an interval next to without width means; nothing where there is none."""
+    if not found.value("hardly_chosen") > 0:
         return ""
     return (
-        f"另有 {found.count('bootstrap_only_zero')} 个系数的自助法区间只是 0 这一个点，因为"
-        "流程几乎从不选中它们：这说明的是选择的行为，而不是效应已知。"
+        f"另有 {found.count('hardly_chosen')} 个系数几乎从不被流程选中，其自助法区间近乎 0 这一个"
+        "点：这说明的是选择的行为，而不是效应已知。"
     )
 
 
 def risks(found: Agreement, called: str) -> str:
     """Widths and differences of the risks."""
-    if not found.has("risk_difference", called):
+    if not found.has("risk_difference", called) or not found.has("risk_width_ratio", called):
         return ""
     start = {
         "alike": "患者风险的两种区间宽度相近",
@@ -77,35 +103,51 @@ def risks(found: Agreement, called: str) -> str:
         if found.has(f"{name}_risk_width", called)
     )
     return (
-        f"{start}：宽度中位数为 {medians}。{SETS.get(called, called)}的 "
-        f"{found.count('patients', called)} 名患者中，两种风险平均相差 "
-        f"{found.decimal('risk_difference', called)}，最大相差 "
-        f"{found.decimal('largest_risk_difference', called)}。"
+        f"{start}：{SETS.get(called, called)}的 {found.count('patients', called)} 名患者中，"
+        f"可信区间与自助法区间宽度之比的中位数为 {found.decimal('risk_width_ratio', called)}，"
+        f"宽度中位数为 {medians}。两种风险平均相差 {found.decimal('risk_difference', called)}，"
+        f"二十分之一的患者相差超过 {found.decimal('risk_difference_95', called)}。"
     )
 
 
 def classes(found: Agreement, called: str) -> str:
     """Whose class of risk is certain under which interval."""
-    if not found.has("uncertain_both", called):
+    if not found.has("uncertain_both", called) or not found.thresholds:
         return ""
+    between = (
+        f"（其中 {found.count('between_thresholds', called)} 名位于阈值之间，决策取决于所用阈值）"
+        if len(found.thresholds) > 1
+        else ""
+    )
+    differing = (
+        f"两种区间各在不同类别的有 {found.count('certain_otherwise', called)} 名，"
+        if found.value("certain_otherwise", called) > 0
+        else ""
+    )
     return (
-        "按研究给定的阈值，风险类别在两种区间下都确定且相同的有 "
-        f"{found.count('certain_alike', called)} 名患者（都确定但不同的有 "
-        f"{found.count('certain_otherwise', called)} 名），仅在可信区间下确定的有 "
-        f"{found.count('certain_credible', called)} 名，仅在自助法区间下确定的有 "
-        f"{found.count('certain_bootstrap', called)} 名，都不确定的有 "
+        f"风险类别以 {'、'.join(found.thresholds)} 为界：两种区间都完全落在同一类别的有 "
+        f"{found.count('certain_alike', called)} 名患者{between}，{differing}仅可信区间落在一个"
+        f"类别的有 {found.count('certain_credible', called)} 名，仅自助法区间的有 "
+        f"{found.count('certain_bootstrap', called)} 名，都不能的有 "
         f"{found.count('uncertain_both', called)} 名。"
     )
 
 
 def discrimination(found: Agreement, called: str) -> str:
-    """AUC of both, corrected for optimism."""
-    if not all(found.has(f"{name}_auc", called) for name in ("credible", "bootstrap")):
-        return ""
-    return (
-        f"校正乐观偏差后的 AUC：后验模型为 {found.limits('credible_auc', called, '至')}，"
-        f"频率学派流程为 {found.limits('bootstrap_auc', called, '至')}。"
-    )
+    """AUC of both, judged in the same way, and corrected for optimism."""
+    told = ""
+    if all(found.has(f"{name}_auc", called) for name in ("credible", "bootstrap")):
+        how = "交叉验证" if called == "development" else "新患者"
+        told += (
+            f"{how}的 AUC：后验模型为 {found.limits('credible_auc', called, '至')}，"
+            f"频率学派流程为 {found.limits('bootstrap_auc', called, '至')}。"
+        )
+    if found.has("corrected_auc", called):
+        told += (
+            "重复整个流程以校正乐观偏差后，频率学派流程的 AUC 为 "
+            f"{found.limits('corrected_auc', called, '至')}。"
+        )
+    return told
 
 
 def new_patients(found: Agreement, _: str) -> str:

@@ -80,6 +80,8 @@ def diagnostics(fit: xr.DataTree, ci_prob: float = 0.95) -> pd.DataFrame:
     if "search" in fit.children:  # what a projected submodel leaves out is 0 in every draw
         inside = (posterior["beta"] != 0).any(("chain", "draw"))
         posterior = posterior.sel(coefficient=inside)
+    if "m_eff" in posterior and float(np.ptp(posterior["m_eff"].to_numpy())) == 0.0:
+        posterior = posterior.drop_vars("m_eff")  # nothing is shrunk: a constant, not sampled
     tables = [
         _scalar_diagnostics(posterior[name], name in GATED, ci_prob)
         for name in (*GATED, *REPORTED)

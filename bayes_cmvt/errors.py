@@ -35,7 +35,14 @@ class InputError(BayesCmvtError):
         What cannot be done, on one line, naming the file.
     problems : iterable of str
         One line each: where, what was found, what is allowed, what to do.
+
+    Attributes
+    ----------
+    aftermath : str
+        What the command line says of files; another sentence where something stays.
     """
+
+    aftermath = "Nothing was written."
 
     def __init__(self, heading: str, problems: Iterable[str] = ()) -> None:
         self.heading = heading

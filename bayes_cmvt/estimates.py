@@ -104,8 +104,8 @@ def _summary(
 
 
 def term_labels(study: Study) -> list[str]:
-    """Label of each term; for a category with its level and the level it is compared with."""
-    from bayes_cmvt.schema import Binary, Categorical
+    """Label of each term: of a category with its levels, of a transformed predictor with how."""
+    from bayes_cmvt.schema import Binary, Categorical, Continuous
 
     labels = []
     for predictor in study.predictors:
@@ -118,6 +118,8 @@ def term_labels(study: Study) -> list[str]:
         elif isinstance(predictor, Binary) and predictor.levels != (0, 1):
             second, first = (level_text(level) for level in reversed(predictor.levels))
             labels.append(f"{predictor.display}: {second} vs {first}")
+        elif isinstance(predictor, Continuous) and predictor.transform != "identity":
+            labels.append(f"{predictor.display} ({predictor.transform})")
         else:
             labels.append(predictor.display)
     return labels

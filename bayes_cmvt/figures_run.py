@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.figures.supplementary import Material, Supplementary
     from bayes_cmvt.nomogram_scales import Nomogram
     from bayes_cmvt.progress import Report
+    from bayes_cmvt.refits import RefitMemory
     from bayes_cmvt.study import Study
 
 STAGE = "figures"
@@ -135,46 +135,46 @@ def _width(text: str) -> float | None:
 # --- what is there to draw from ------------------------------------------------------------------
 
 
-def needed_stages(say: Say, report: Report | None = None) -> dict[str, Make]:
-    """Every stage that figures are drawn from, in order, and how each is run."""
-    from bayes_cmvt import compare_run
+def needed_stages(
+    say: Say, report: Report | None = None, memory: RefitMemory | None = None
+) -> dict[str, Make]:
+    """Every stage that figures are drawn from, in order, and how each is run.
+
+    Parameters
+    ----------
+    say : callable
+    report : callable, optional
+    memory : RefitMemory, optional
+        Of refits that validation and selection share.
+    """
+    from bayes_cmvt import compare_run, nomogram_run, selection_run, supplement_run
+    from bayes_cmvt.repetitions import SelectionSettings
+
+    def compare(folder: Path, settings: StageSettings) -> StageResult:
+        request = compare_run.CompareRequest(folder, settings.interval, settings.cores)
+        return compare_run.compare_run(request, say=say, report=report)
+
+    def select(folder: Path, settings: StageSettings) -> StageResult:
+        asked = SelectionSettings(interval=settings.interval, seed=settings.seed)
+        if settings.quick:
+            asked = replace(asked, repeats=1, subsamples=20, splits=0, seeds=1, dealings=10)
+        request = selection_run.SelectRequest(folder, asked, cores=settings.cores)
+        return selection_run.select_run(request, say=say, report=report, memory=memory)
+
+    def supplement(folder: Path, settings: StageSettings) -> StageResult:
+        return supplement_run.supplement_run(folder, say=say, interval=settings.interval)
+
+    def nomogram(folder: Path, settings: StageSettings) -> StageResult:
+        request = nomogram_run.NomogramRequest(folder, interval=settings.interval)
+        return nomogram_run.nomogram_run(request, say=say)
 
     return {
-        **compare_run.needed_stages(say, report),
-        "compare": functools.partial(_make_comparison, say, report),
-        "select": functools.partial(_make_selection, say, report),
-        "supplement": functools.partial(_make_supplement, say),
-        "nomogram-horseshoe": functools.partial(_make_nomogram, say),
+        **compare_run.needed_stages(say, report, memory),
+        "compare": compare,
+        "select": select,
+        "supplement": supplement,
+        "nomogram-horseshoe": nomogram,
     }
-
-
-def _make_comparison(
-    say: Say, report: Report | None, folder: Path, settings: StageSettings
-) -> None:
-    from bayes_cmvt.compare_run import CompareRequest, compare_run
-
-    request = CompareRequest(folder, settings.interval, settings.cores)
-    compare_run(request, say=say, report=report)
-
-
-def _make_selection(say: Say, report: Report | None, folder: Path, settings: StageSettings) -> None:
-    from bayes_cmvt.repetitions import SelectionSettings
-    from bayes_cmvt.selection_run import SelectRequest, select_run
-
-    asked = SelectionSettings(interval=settings.interval, seed=settings.seed)
-    select_run(SelectRequest(folder, asked, cores=settings.cores), say=say, report=report)
-
-
-def _make_supplement(say: Say, folder: Path, settings: StageSettings) -> None:
-    from bayes_cmvt.supplement_run import supplement_run
-
-    supplement_run(folder, say=say, interval=settings.interval)
-
-
-def _make_nomogram(say: Say, folder: Path, settings: StageSettings) -> None:
-    from bayes_cmvt.nomogram_run import NomogramRequest, nomogram_run
-
-    nomogram_run(NomogramRequest(folder, interval=settings.interval), say=say)
 
 
 def _make_needed(
@@ -184,8 +184,6 @@ def _make_needed(
     say: Say,
     report: Report | None,
 ) -> dict[str, str]:
-    from dataclasses import replace
-
     stages = {stage for one in wanted for stage in one.stages}
     if "compare" in stages:
         stages |= {"baseline", "validate"}
@@ -353,9 +351,10 @@ def _files(
                 dpi=request.dpi,
             )
         files[f"figures/{one.name}.csv"] = _csv(one, material)
-        if not one.private:
+        if not (one.private or request.only):
             sheet[one.name] = save_bytes(figure, "png", dpi=SHEET_DPI)
-    return files | {CONTACT_SHEET: contact_sheet(sheet)}
+    # a sheet of some figures would take the place of that of all
+    return files if request.only else files | {CONTACT_SHEET: contact_sheet(sheet)}
 
 
 def _csv(one: Supplementary, material: Material) -> bytes:

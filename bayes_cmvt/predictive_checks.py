@@ -66,8 +66,8 @@ def predictive_checks(fit: xr.DataTree, cohort: Cohort, ci_prob: float = 0.95) -
     """Events observed in groups of patients beside those that prior and posterior predict.
 
     Groups: all patients; tenths by deployed risk, fewer where a tenth would be less than ten
-    patients; each level of a predictor, thirds of a continuous one. Groups of less than ten are
-    left out. The posterior has seen these patients: its P values lean towards 1.
+    patients; each level of a predictor, thirds of a continuous one. A predictor with a group of
+    less than ten is left out. The posterior has seen these patients: its P values lean towards 1.
 
     Parameters
     ----------
@@ -185,9 +185,10 @@ def _groups(fit: xr.DataTree, cohort: Cohort) -> Iterator[Group]:
     yield Group("events", "all", "All patients", everyone)
     yield from _risk_groups(fit, cohort)
     for predictor in cohort.study.predictors:
-        for group in _predictor_groups(predictor, cohort):
-            if group.members.sum() >= PATIENTS_AT_LEAST:
-                yield group
+        groups = list(_predictor_groups(predictor, cohort))
+        # what the others leave over would tell of a group that alone is left out
+        if min(int(group.members.sum()) for group in groups) >= PATIENTS_AT_LEAST:
+            yield from groups
 
 
 def _risk_groups(fit: xr.DataTree, cohort: Cohort) -> Iterator[Group]:

@@ -394,8 +394,9 @@ class _Alternative:
             "elpd_diff_se": np.sqrt(len(difference) * difference.var(ddof=1)),
             "bad_k": self.loo.bad,
             "risk_mean_difference": risk.mean(),
-            "risk_largest_difference": risk.max(),
-            "median_width": (self.risks["upper"] - self.risks["lower"]).median(),
+            # rounded: an extreme, and a median, are the very value of one patient
+            "risk_largest_difference": round(float(risk.max()), 3),
+            "median_width": round(float((self.risks["upper"] - self.risks["lower"]).median()), 3),
             "patients": len(self.risks),
         }
 

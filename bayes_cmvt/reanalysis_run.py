@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayes_cmvt.errors import RunError
-from bayes_cmvt.stages import Say, StageResult
+from bayes_cmvt.errors import InputError, RunError
+from bayes_cmvt.stages import Make, Say, StageResult, StageSettings
 
 if TYPE_CHECKING:
-    from bayes_cmvt.evaluation import EvaluationSettings
     from bayes_cmvt.progress import Report
-    from bayes_cmvt.refits import RefitMemory
     from bayes_cmvt.sampling import SamplerSettings
     from bayes_cmvt.workflow import SampleRequest
-
-# beside the stages of the contract: compare needs the performance of validate, figures the
-# supplement; a nomogram is a figure
-STAGES = (
-    *("sample", "baseline", "validate", "compare", "select", "supplement"),
-    *("sensitivity", "nomogram", "figures", "report", "calculator"),
-)
 
 
 @dataclass(frozen=True)
@@ -78,8 +70,6 @@ class Reanalysis:
     problems: tuple[str, ...]
 
 
-QUICK_RESAMPLES = 200  # fewer leave the limits of an interval to chance
-
 type Begin = Callable[[int, int, str], None]
 """Is told the number of a stage, how many there are, and its name."""
 
@@ -92,6 +82,8 @@ def reanalyse_study(
     report: Report | None = None,
 ) -> Reanalysis:
     """Sample, run the baseline, validate, compare, select, draw, report and make the calculator.
+
+    `validate` stands before `compare`, which needs its figures.
 
     Parameters
     ----------
@@ -113,27 +105,39 @@ def reanalyse_study(
     InputError
         Study, data, options or the folder cannot be used. What was finished before stays.
     """
-    from bayes_cmvt.refits import RefitMemory
-
     folder, sampled = _folder(request)
-    memory = RefitMemory()
-    todo = [name for name in STAGES if name != "sensitivity" or request.sensitivity]
+    settings = StageSettings(
+        request.interval, request.settings.seed, request.resamples, request.cores, request.quick
+    )
+    makers = _makers(request, say, report)
     done: list[DoneStage] = []
     results: dict[str, StageResult] = {}
-    for number, name in enumerate(todo, 1):
+    for number, name in enumerate(["sample", *makers], 1):
         if begin is not None:
-            begin(number, len(todo), name)
+            begin(number, 1 + len(makers), name)
         started = time.perf_counter()
-        if name == "sample":
-            if not sampled:
-                _sample(request, folder, say, report)
-            reused = sampled
-        else:
-            results[name] = _run_stage(name, request, folder, _Told(say, report, memory))
-            reused = results[name].reused
+        if name in makers:
+            with _what_is_finished_stays(name, folder):
+                results[name] = makers[name](folder, settings)
+        elif not sampled:
+            _sample(request, folder, say, report)
+        reused = results[name].reused if name in results else sampled
         done.append(DoneStage(name, round(time.perf_counter() - started, 3), reused))
-    problems = results["report"].problems
-    return Reanalysis(folder, tuple(done), results, problems)
+    return Reanalysis(folder, tuple(done), results, results["report"].problems)
+
+
+@contextmanager
+def _what_is_finished_stays(name: str, folder: Path) -> Iterator[None]:
+    """Say of an error, or an interruption, that the stages before are kept."""
+    stays = f"the stages before {name} are in {folder}"
+    try:
+        yield
+    except InputError as error:
+        error.aftermath = f"{stays[0].upper()}{stays[1:]}."
+        raise
+    except KeyboardInterrupt as stop:
+        told = f"interrupted; {stays}; the same command goes on from there"
+        raise KeyboardInterrupt(next(iter(stop.args), told)) from None
 
 
 # --- the first stage -----------------------------------------------------------------------------
@@ -203,112 +207,29 @@ def _sample_request(request: ReanalyseRequest, folder: Path) -> SampleRequest:
 # --- the others ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Told:
-    """Who hears of a stage, and what stages share."""
+def _makers(request: ReanalyseRequest, say: Say, report: Report | None) -> dict[str, Make]:
+    """Every stage but the first: how it is run, with what two of them share."""
+    from bayes_cmvt import calculator_run, figures_run, report_run, sensitivity_run
+    from bayes_cmvt.refits import RefitMemory
 
-    say: Say
-    report: Report | None
-    memory: RefitMemory
+    def sensitivity(folder: Path, settings: StageSettings) -> StageResult:
+        asked = sensitivity_run.SensitivityRequest(folder, cores=settings.cores)
+        return sensitivity_run.sensitivity_run(asked, say=say, report=report)
 
+    def figures(folder: Path, settings: StageSettings) -> StageResult:
+        asked = figures_run.FiguresRequest(folder, request.formats, cores=settings.cores)
+        return figures_run.figures_run(asked, say=say, report=report)
 
-def _run_stage(name: str, request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    """Run one stage as its own command would."""
-    return _RUN[name](request, folder, told)
+    def report_file(folder: Path, settings: StageSettings) -> StageResult:
+        asked = report_run.ReportRequest(folder, docx=request.docx, cores=settings.cores)
+        return report_run.report_run(asked, say=say, report=report)
 
+    def calculator(folder: Path, settings: StageSettings) -> StageResult:
+        asked = calculator_run.CalculatorRequest(folder, interval=settings.interval)
+        return calculator_run.calculator_run(asked, say=say)
 
-def _evaluation(request: ReanalyseRequest) -> EvaluationSettings:
-    from bayes_cmvt.evaluation import EvaluationSettings
-
-    usual = EvaluationSettings(interval=request.interval, seed=request.settings.seed)
-    return replace(usual, repeats=1, splits=0, replicates=1000) if request.quick else usual
-
-
-def _baseline(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.baseline_run import BaselineRequest, baseline_run
-    from bayes_cmvt.workers import Workers
-
-    quick = QUICK_RESAMPLES if request.quick else None
-    asked = BaselineRequest(
-        folder,
-        _evaluation(request),
-        quick if request.resamples is None else request.resamples,
-        workers=Workers("threads", request.cores),
-    )
-    return baseline_run(asked, say=told.say, report=told.report)
-
-
-def _validate(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.validation import ValidateRequest, validate_run
-
-    asked = ValidateRequest(folder, _evaluation(request), cores=request.cores)
-    return validate_run(asked, say=told.say, report=told.report, memory=told.memory)
-
-
-def _compare(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.compare_run import CompareRequest, compare_run
-
-    return compare_run(CompareRequest(folder, cores=request.cores), say=told.say)
-
-
-def _select(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.repetitions import SelectionSettings
-    from bayes_cmvt.selection_run import SelectRequest, select_run
-
-    settings = SelectionSettings(interval=request.interval, seed=request.settings.seed)
-    if request.quick:
-        settings = replace(settings, repeats=1, subsamples=20, splits=0, seeds=1, dealings=10)
-    asked = SelectRequest(folder, settings, cores=request.cores)
-    return select_run(asked, say=told.say, report=told.report, memory=told.memory)
-
-
-def _supplement(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.supplement_run import supplement_run
-
-    return supplement_run(folder, say=told.say, interval=request.interval)
-
-
-def _sensitivity(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.sensitivity_run import SensitivityRequest, sensitivity_run
-
-    asked = SensitivityRequest(folder, cores=request.cores)
-    return sensitivity_run(asked, say=told.say, report=told.report)
-
-
-def _nomogram(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.nomogram_run import NomogramRequest, nomogram_run
-
-    return nomogram_run(NomogramRequest(folder, interval=request.interval), say=told.say)
-
-
-def _figures(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.figures_run import FiguresRequest, figures_run
-
-    asked = FiguresRequest(folder, request.formats, cores=request.cores)
-    return figures_run(asked, say=told.say, report=told.report)
-
-
-def _report(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.report_run import ReportRequest, report_run
-
-    return report_run(ReportRequest(folder, docx=request.docx), say=told.say)
-
-
-def _calculator(request: ReanalyseRequest, folder: Path, told: _Told) -> StageResult:
-    from bayes_cmvt.calculator_run import CalculatorRequest, calculator_run
-
-    return calculator_run(CalculatorRequest(folder, interval=request.interval), say=told.say)
-
-
-_RUN: Mapping[str, Callable[[ReanalyseRequest, Path, _Told], StageResult]] = {
-    "baseline": _baseline,
-    "validate": _validate,
-    "compare": _compare,
-    "select": _select,
-    "supplement": _supplement,
-    "sensitivity": _sensitivity,
-    "nomogram": _nomogram,
-    "figures": _figures,
-    "report": _report,
-    "calculator": _calculator,
-}
+    made = figures_run.needed_stages(say, report, RefitMemory())
+    nomogram = made.pop("nomogram-horseshoe")
+    other_priors = {"sensitivity": sensitivity} if request.sensitivity else {}
+    last: dict[str, Make] = {"figures": figures, "report": report_file, "calculator": calculator}
+    return {**made, **other_priors, "nomogram": nomogram, **last}

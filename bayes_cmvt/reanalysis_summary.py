@@ -68,10 +68,16 @@ def figures_text(record: dict[str, Any]) -> str:
     missing = [f"left out: {name}: {why}" for name, why in record["left_out"].items()]
     kinds = ", ".join([*record["formats"], "csv"])
     folder = record["run_folder"]
+    count = len(record["figures"])
     closing = [
-        f"{len(record['figures'])} figures in {folder}/figures ({kinds}){_again(record)}",
-        f"all at a glance: {folder}/figures/contact_sheet.png",
+        f"{count} {'figure' if count == 1 else 'figures'} in {folder}/figures ({kinds})"
+        + _again(record)
     ]
+    if any("contact_sheet" in file for file in record["files"]):
+        shown = count - len(private)
+        closing.append(f"{shown} of them at a glance: {folder}/figures/contact_sheet.png")
+    if private:
+        closing.append("private, with a mark for each patient: those whose names end in _patients")
     return screen([lines, missing, closing])
 
 
@@ -216,7 +222,7 @@ def reanalysis_text(record: dict[str, Any]) -> str:
     folder = record["run_folder"]
     missing = [f"figure left out: {name}: {why}" for name, why in record["left_out"].items()]
     closing = [
-        f"{len(record['figures'])} figures: {folder}/figures, all at a glance in contact_sheet.png",
+        f"{len(record['figures'])} figures: {folder}/figures, at a glance in contact_sheet.png",
         f"report: {folder}/report.html",
         f"calculator: {folder}/calculator.html",
         f"run folder: {folder}, {record['seconds']:.0f} s in all",

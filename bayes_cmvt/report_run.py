@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STAGE = "report"
 FORMAT = 1  # of the report: another one is made anew
-PAGE, WORD = "report.html", "report.docx"
+PAGE, WORD = "report{}.html", "report{}.docx"
 
 type Language = Literal["en", "zh"]
 
@@ -75,14 +75,16 @@ def report_run(request: ReportRequest, *, say: Say, report: Report | None = None
         say(note)
     tables = shareable_tables(request.run)
     inputs = _inputs(request, run, tables, figures, language)
-    done = run.get("stages", {}).get(STAGE)
-    if not request.overwrite and _same(request.run, done, inputs):
-        return StageResult(request.run, STAGE, done, {}, _problems(run), reused=True)
     study = _study(request.run)
+    stage = STAGE if language == study.heading.language else f"{STAGE}-{language}"
+    done = run.get("stages", {}).get(stage)
+    if not request.overwrite and _same(request.run, done, inputs):
+        return StageResult(request.run, stage, done, {}, _problems(run), reused=True)
     document = report_document(_material(request.run, run, study, tables, figures, language))
-    files = {PAGE: report_page(document).encode("utf-8")}
+    other = "" if language == study.heading.language else f"_{language}"
+    files = {PAGE.format(other): report_page(document).encode("utf-8")}
     if request.docx:
-        files[WORD] = report_word(document)
+        files[WORD.format(other)] = report_word(document)
     record = {
         "inputs": inputs,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,8 +92,8 @@ def report_run(request: ReportRequest, *, say: Say, report: Report | None = None
         "language": language,
         "files": {name: len(content) for name, content in files.items()},
     }
-    runs.add_stage(request.run, STAGE, record, {}, files=files)
-    return StageResult(request.run, STAGE, record, {}, _problems(run), reused=False)
+    runs.add_stage(request.run, stage, record, {}, files=files)
+    return StageResult(request.run, stage, record, {}, _problems(run), reused=False)
 
 
 def _study(folder: Path) -> Study:
@@ -158,7 +160,7 @@ def _inputs(
     stages = {
         key: value
         for key, value in run.get("stages", {}).items()
-        if key != STAGE and not key.startswith("calculator")
+        if not key.startswith((STAGE, "calculator"))
     }
     content.update(json.dumps([told, stages], sort_keys=True).encode("utf-8"))
     return {
@@ -198,16 +200,39 @@ def _material(
         paragraph=() if agreement is None else comparison_paragraph(agreement, language=language),
         problems=_problems(run),
         language=language,
-        notes=version_notes(run),
+        notes=(*version_notes(run, language), *first_look(run, language)),
     )
 
 
-def version_notes(run: Mapping[str, Any]) -> tuple[str, ...]:
+def version_notes(run: Mapping[str, Any], language: Language = "en") -> tuple[str, ...]:
     """What is to be said of a run that another version of the package made."""
     made, here = run["versions"]["bayes-cmvt"], version("bayes-cmvt")
     if made == here:
         return ()
-    return (
-        f"This run was made by bayes-cmvt {made}, the report by {here}: its numbers are those of "
-        f"{made}. To have all of one version, run `bayes-cmvt reanalyse` again with --overwrite.",
+    words = {
+        "en": f"This run was made by bayes-cmvt {made}, the report by {here}: its numbers are "
+        f"those of {made}. To have all of one version, run `bayes-cmvt reanalyse` again with "
+        "--overwrite.",
+        "zh": f"本次运行由 bayes-cmvt {made} 生成，报告由 {here} 生成：其中的数字出自 {made}。若需"
+        "全部出自同一版本，请以 --overwrite 重新运行 `bayes-cmvt reanalyse`。",
+    }
+    return (words[language],)
+
+
+def first_look(run: Mapping[str, Any], language: Language = "en") -> tuple[str, ...]:
+    """What is to be said of a run whose figures rest on fewer repetitions than by default."""
+    stages = run.get("stages", {})
+    repeats, resamples = (
+        stages.get(name, {}).get("inputs", {}) for name in ("validate", "baseline")
     )
+    few = (
+        repeats.get("settings", {}).get("repeats", 5) < 5 or resamples.get("resamples", 1000) < 1000
+    )
+    if not few:
+        return ()
+    words = {
+        "en": "A first look: fewer resamples or repetitions than by default; the methods say how "
+        "many.",
+        "zh": "初步结果：重抽样或重复次数少于默认值；具体次数见方法部分。",
+    }
+    return (words[language],)

@@ -393,8 +393,8 @@ def load_rows(folder: Path) -> pd.DataFrame:
         return pd.read_parquet(file)
     except FileNotFoundError:
         msg = (
-            f"{folder} holds no {COHORT} (a shared copy has none): sample again, or judge its "
-            f"model on other patients with `bayes-cmvt validate {folder} --data FILE`"
+            f"{folder} holds no {COHORT} (a shared copy has none): sample again with --overwrite, "
+            f"or judge its model on other patients with `bayes-cmvt validate {folder} --data FILE`"
         )
     except (OSError, ValueError) as error:
         msg = f"{file} is damaged ({type(error).__name__}); sample again"

@@ -293,15 +293,18 @@ class StageSettings:
     resamples : int, optional
         Of the baseline; default: as the study says.
     cores : int, optional
+    quick : bool
+        For a first look: fewer resamples and repetitions, which the report states.
     """
 
     interval: float = 0.95
     seed: int = 2025
     resamples: int | None = None
     cores: int | None = None
+    quick: bool = False
 
 
-type Make = Callable[[Path, StageSettings], object]
+type Make = Callable[[Path, StageSettings], StageResult]
 
 
 def settings_like(run: Mapping[str, Any], *, interval: float | None = None) -> StageSettings:

@@ -752,3 +752,13 @@ def test_patients_of_whom_no_model_can_be_made_change_nothing(run, monkeypatch):
     assert shown.exit_code == 2
     assert "finds no model for the 150 development patients: x9 went astray" in shown.stderr
     assert contents(run) == before
+
+
+def test_a_damaged_fit_is_made_anew_and_said_to_be(done):
+    whole = (done / "baseline.nc").read_bytes()
+    (done / "baseline.nc").write_bytes(whole[:3000])
+    said = []
+    result = baseline_run(request(done), say=said.append)
+    assert not result.reused
+    assert any("baseline.nc is damaged" in one for one in said)
+    assert (done / "baseline.nc").read_bytes() == whole

@@ -122,14 +122,9 @@ def test_performance_pairs_what_has_not_seen_the_patients(found, performance):
     assert auc["wald_lower"] == delong
 
 
-def test_corrected_figures_of_the_workflow_come_before_apparent_ones():
-    row = {
-        "set": "development",
-        "metric": "auc",
-        "lower": 0.5,
-        "upper": 0.9,
-        "interval_of": "patients",
-    }
+def test_only_what_is_judged_in_the_same_way_has_a_ratio_of_widths():
+    row = {"set": "development", "metric": "auc", "lower": 0.5, "upper": 0.9}
+    row |= {"interval_of": "patients"}
     rows = [
         row | {"model": "baseline", "method": "apparent", "estimate": 0.9},
         row | {"model": "baseline", "method": "kfold", "estimate": 0.8},
@@ -139,10 +134,22 @@ def test_corrected_figures_of_the_workflow_come_before_apparent_ones():
         row
         | {"model": "horseshoe", "method": "loo", "metric": "leave_pair_out_auc", "estimate": 0.84},
         row | {"model": "horseshoe", "method": "apparent", "interval_of": "draws", "estimate": 0.1},
+        row | {"model": "baseline", "metric": "auc_delong", "method": "apparent", "estimate": 0.9},
     ]
-    (found,) = compared_performance(pd.DataFrame(rows), "horseshoe", "baseline").to_dict("records")
-    assert (found["credible_estimate"], found["credible_method"]) == (0.84, "loo")
-    assert (found["bootstrap_estimate"], found["bootstrap_method"]) == (0.7, "optimism_corrected")
+    fair, corrected = compared_performance(pd.DataFrame(rows), "horseshoe", "baseline").to_dict(
+        "records"
+    )
+    assert (fair["credible_estimate"], fair["bootstrap_estimate"]) == (0.85, 0.8)
+    assert fair["credible_method"] == fair["bootstrap_method"] == "kfold"
+    assert fair["width_ratio"] == 1.0
+    assert (corrected["credible_estimate"], corrected["credible_method"]) == (0.84, "loo")
+    assert (corrected["bootstrap_estimate"], corrected["bootstrap_method"]) == (
+        0.7,
+        "optimism_corrected",
+    )
+    assert np.isnan(corrected["width_ratio"])
+    assert np.isnan(corrected["overlap"])
+    assert fair["wald_estimate"] == 0.9
 
 
 def test_the_difference_of_the_auc_is_delongs_on_the_same_patients(found, fits):

@@ -58,6 +58,12 @@ def test_stored_pictures_are_small_and_all_of_them_are_compared():
     assert max(stored.values()) < LARGEST
 
 
+@pytest.fixture
+def nothing_renewed(monkeypatch):
+    """Altered figures are compared and never stored, also where the others are renewed."""
+    monkeypatch.delenv(image_baseline.RENEW, raising=False)
+
+
 def altered(change):
     """A decision curve of its own, one thing in it changed."""
     figure = plot_decision_curve(test_figures_decision_curve.benefit_table())
@@ -65,6 +71,7 @@ def altered(change):
     return figure
 
 
+@pytest.mark.usefixtures("nothing_renewed")
 @pytest.mark.parametrize(
     "change",
     [
@@ -82,6 +89,7 @@ def test_a_change_that_a_reader_sees_is_noticed(change, tmp_path):
     assert (tmp_path / "decision_curve.png").exists()
 
 
+@pytest.mark.usefixtures("nothing_renewed")
 def test_another_size_and_a_picture_that_is_missing_are_named(tmp_path):
     narrow = test_figures_decision_curve.drawn(width=85)
     with pytest.raises(AssertionError, match=r"decision_curve is now \d+ x \d+ dots, stored are"):

@@ -141,8 +141,25 @@ def test_numbers_are_those_of_the_curve_and_their_level_is_named():
     assert "calibration slope: 0.95 (0.94 to 0.96)" in note
     assert "intercept with a free slope: −0.12 (−0.13 to −0.11)" in note
     assert "calibration in the large: 0.04 (0.03 to 0.05)" in note
-    assert note.endswith("(95 % intervals over patients)")
+    assert "(95 % intervals over patients)" in note
     assert "9.99" not in note
+
+
+def test_a_curve_of_other_risks_than_those_around_it_says_so():
+    said = "The curve is cross-validated; {} of the deployed risks"
+    development, validation = (word for word in words_of(drawn()) if "calibration index" in word)
+    assert development.endswith(said.format("the model layer and the histogram are"))
+    assert "deployed" not in validation
+    curve = calibration_table(SETS[:1])
+    for tables, words in (
+        ((None, histogram_table(SETS[:1])), "the histogram is"),
+        ((expected_table(SETS[:1]), None), "the model layer is"),
+    ):
+        assert said.format(words) in words_of(plot_calibration(curve, *tables))
+    assert not any("deployed" in word for word in words_of(plot_calibration(curve)))
+    apparent = curve[curve["method"].eq("apparent")]
+    figure = plot_calibration(apparent, expected_table(SETS[:1]), histogram_table(SETS[:1]))
+    assert not any("deployed" in word for word in words_of(figure))
 
 
 def test_another_model_may_be_asked_for_and_one_that_is_not_there_is_refused():

@@ -143,6 +143,31 @@ def test_legend_names_the_interval_and_what_comes_before_and_after():
     ]
 
 
+def legend_of_the_path(names, width, more=0):
+    """What the keys of the path say, and how many predictors have a row."""
+    path, curve = lasso_tables(len(names) + more)
+    labels = names + [f"Predictor {k}" for k in range(more)]
+    table = prior_table(len(labels), labels)
+    figure = plot_coefficients(table, path, curve, PENALTIES, width_mm=width)
+    assert_room(figure)
+    words = [" ".join(text.get_text().split()) for text in figure.legends[-1].get_texts()]
+    return words, len(figure.axes[0].get_yticklabels())
+
+
+@pytest.mark.parametrize("width", [style.SINGLE_MM, style.DOUBLE_MM])
+def test_names_of_the_path_are_whole_where_there_is_room(width):
+    names = [f"Previous post-ERCP pancreatitis {k}" for k in range(6)]
+    words, _ = legend_of_the_path(names, width)
+    assert set(names) <= set(words)
+
+
+def test_names_of_the_path_are_cut_before_a_predictor_loses_its_row():
+    names = [f"Previous post-ERCP pancreatitis {k}" for k in range(6)]
+    _, rows = legend_of_the_path(names, style.SINGLE_MM, more=60)
+    _, short = legend_of_the_path([f"P {k}" for k in range(6)], style.SINGLE_MM, more=60)
+    assert rows == short < 66
+
+
 def test_what_has_no_room_is_counted_and_is_what_lies_nearest_to_1():
     table = prior_table(200)
     figure = plot_coefficients(table)

@@ -107,8 +107,23 @@ def test_p_useful_is_thin_where_the_table_has_a_note():
     for line in thick:
         shown = np.asarray(line.get_ydata(), dtype=float)
         assert np.isnan(shown).tolist() == [True] * 2 + [False] * 10
-    assert any(word.startswith("thin P(useful)") for word in words_of(figure))
+    assert any(word.startswith("Thin P(useful)") for word in words_of(figure))
     assert figure.axes[1].get_ylim() == pytest.approx((-0.03, 1.03))
+
+
+def test_keys_differ_without_colour_and_what_is_thin_is_said_in_words():
+    """The dashes of what is expected were those of another model when printed in grey."""
+    (legend,) = drawn().legends
+    assert not any("P(useful)" in text.get_text() for text in legend.get_texts())
+    looks = [
+        (str(line._dash_pattern), line.get_linewidth(), line.get_marker())
+        for line in legend.get_lines()
+    ]
+    assert len(set(looks)) == len(looks)
+    for axes in drawn().axes[:2]:
+        assert [line.get_marker() for line in axes.lines].count("o") == 1
+    bare = benefit_table().drop(columns="note")
+    assert not any("P(useful)" in word for word in words_of(plot_decision_curve(bare)))
 
 
 def test_a_threshold_is_marked_where_the_study_has_one():

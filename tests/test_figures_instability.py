@@ -111,6 +111,17 @@ def test_curves_are_those_of_the_resamples_cut_at_1():
         )
 
 
+def test_the_number_of_curves_is_said_and_a_resample_without_one_is_not_counted():
+    """A model whose risk is the same for all patients has no calibration curve."""
+    for panels in columns(drawn()).values():
+        assert panels[3].get_title(loc="right") == "4 curves"
+    table = curve_table()
+    table.loc[table["resample"].gt(0) & table["model"].eq("baseline"), "observed"] = np.nan
+    found = columns(plot_instability(patient_table(patients=5), table))
+    assert found["baseline"][3].get_title(loc="right") == "1 curve"
+    assert found["horseshoe"][3].get_title(loc="right") == "4 curves"
+
+
 def test_legend_says_whether_a_point_is_one_patient():
     assert words_of(drawn()) == [
         "90 % range over resamples or draws",
@@ -152,6 +163,7 @@ def test_model_without_a_curve_says_so():
     for curves in (curve_table(models=["horseshoe"]), curve_table().iloc[:0]):
         panel = columns(plot_instability(patient_table(patients=5), curves))["baseline"][3]
         assert [text.get_text() for text in panel.texts] == ["no curve"]
+        assert not panel.get_title(loc="right")
     missing = curve_table().assign(observed=np.nan)
     panel = columns(plot_instability(patient_table(patients=5), missing))["baseline"][3]
     assert panel.texts

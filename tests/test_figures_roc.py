@@ -128,9 +128,11 @@ def test_without_a_common_method_each_model_has_its_best_and_the_legend_says_whi
     rows += auc_rows("baseline", "development", ["apparent"])
     figure = plot_roc(roc_table(SETS[:1]), pd.DataFrame(rows))
     words = words_of(figure)
-    assert "horseshoe: 0.83 (0.78 to 0.88), left out one by one" in words
+    assert "horseshoe: 0.83 (0.78 to 0.88), left out one by one; this curve 0.91" in words
     assert any(word.startswith("LASSO workflow: 0.91 (0.86 to 0.96), apparent") for word in words)
     assert "projected submodel: not judged" in words
+    assert "AUC with 95 % interval; the curve is apparent" in words
+    assert not any("this curve" in word for word in words if word.startswith("LASSO"))
 
 
 def test_a_pooled_auc_of_patients_left_out_one_by_one_is_never_shown():
@@ -146,8 +148,19 @@ def test_an_apparent_curve_says_so_and_the_level_is_named():
     assert "Development patients: apparent curve" in words
     assert "Validation patients" in words
     assert "90 % band over patients, horseshoe" in words
-    assert "AUC with 95 % interval; cross-validated" in words
-    assert "AUC with 95 % interval; new patients" in words
+    assert "AUC with 95 % interval: cross-validated; the curve is apparent" in words
+    assert "AUC with 95 % interval: new patients" in words
+
+
+def test_the_area_under_an_apparent_curve_stands_beside_the_honest_one():
+    """0.91 is the apparent AUC over patients; 0.5, over draws, must not appear."""
+    words = words_of(drawn())
+    for model in ("horseshoe", "LASSO workflow", "projected submodel"):
+        assert f"{model}: 0.82 (0.77 to 0.87); this curve 0.91" in words
+        assert f"{model}: 0.84 (0.79 to 0.89)" in words
+    honest = roc_table().assign(method="kfold")
+    said = words_of(plot_roc(honest, performance_table()))
+    assert not any("this curve" in word or "is apparent" in word for word in said)
 
 
 def test_at_most_three_models_and_one_model_alone():
@@ -162,7 +175,7 @@ def test_at_most_three_models_and_one_model_alone():
 def test_limits_that_are_missing_are_named_and_leave_the_curve():
     performance = performance_table().assign(lower=np.nan)
     figure = plot_roc(roc_table().assign(lower=np.nan, upper=np.nan), performance)
-    assert "horseshoe: 0.82 (no interval)" in words_of(figure)
+    assert "horseshoe: 0.82 (no interval); this curve 0.91" in words_of(figure)
 
 
 def test_tables_that_cannot_be_drawn_are_refused():

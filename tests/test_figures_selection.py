@@ -513,6 +513,41 @@ def test_long_names_are_broken_then_cut_and_never_confused():
     assert middle == ["x0", "x1"]
 
 
+@pytest.mark.parametrize(
+    ("label", "cut"),
+    [("long word " * 500, "long word long word…"), ("x" * 5000, "x" * 17 + "…")],
+    ids=["words", "one word"],
+)
+def test_a_name_of_thousands_of_letters_is_cut_without_trying_every_length(label, cut, monkeypatch):
+    tried, broken = [], style.broken
+    monkeypatch.setattr(style, "broken", lambda *asked: tried.append(asked) or broken(*asked))
+    assert fitted([label], 28) == [cut]
+    assert len(tried) < 20
+
+
+def longest_by_trying(name, width, lines, cut):
+    """Take off one letter at a time, as a reader would: slow, and without a thought."""
+    for kept in range(len(name.text), 0, -1):
+        version = name.text if kept == len(name.text) else cut(name.text, kept)
+        rows = style.broken(version, width, name.font)
+        if len(rows) <= lines and style.text_mm("\n".join(rows), name.font) <= width:
+            return "\n".join(rows)
+    return name.text[:1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    label=st.lists(st.sampled_from(["ab-cd-ef", "at", "12-34", "(l/min)", "index"]), min_size=1),
+    width=st.floats(8, 60),
+    lines=st.integers(1, 3),
+)
+def test_no_longer_version_of_a_name_would_fit(label, width, lines):
+    name = style.Name("x", " ".join(label))
+    for cut in (style._without_end, style._without_middle):
+        found = style._fitted(name, width, lines, cut)
+        assert found == longest_by_trying(name, width, lines, cut)
+
+
 def test_chinese_is_broken_but_not_beside_the_inside_of_a_bracket(monkeypatch, tmp_path):
     with_font(monkeypatch, tmp_path, "年龄（岁）")
     (name,) = style.names(["age"], ["年龄年龄（岁）"])

@@ -99,6 +99,7 @@ def test_sensitivities_are_filled_at_the_threshold_or_above():
     assert axes.get_xlim()[1] > 0.2
     words = " ".join(words_of(drawn()))
     assert "Of 7 quantities: no sign: 4; may disagree: 3" in words
+    assert "Scaled are the top-level priors only: global scale, slab and intercept" in words
     assert "to the prior" in words
     assert "to the likelihood" in words
 
@@ -128,12 +129,27 @@ def test_odds_ratios_under_each_prior_stand_on_the_row_of_their_term():
     assert {"as analysed", "half as many expected", "Student-t"} <= set(words_of(figure))
 
 
+@pytest.mark.parametrize("width", [85, 175])
+def test_an_odds_ratio_of_a_measurement_names_its_step(width):
+    contrast = prior_table()["term"].map({"x1": 10.0, "x3": 4.25}).fillna(1.0)
+    table = prior_table(hostile=True).assign(contrast=contrast)
+    figure = plot_sensitivity(power_table(), table, fit_table(), width_mm=width)
+    assert_room(figure)
+    steps = {text.xy[1]: text.get_text() for text in figure.axes[1].texts}
+    assert steps == {1: "per 10", 3: "per 4.25"}
+    words = "Odds ratios compare levels, or the step beside the name; without either, one unit"
+    assert words in words_of(figure)
+    levels = plot_sensitivity(power_table(), prior_table().assign(contrast=1.0))
+    assert not levels.axes[1].texts
+    assert words not in words_of(levels)
+
+
 def test_terms_that_are_kept_most_and_those_that_move_most_are_drawn():
     """Small numbers are kept most, large ones move most: five of each, in the table's order."""
     table = prior_table(60)
     assert moved_terms(table) == [f"x{k}" for k in (*range(5), *range(55, 60))]
     figure = drawn(60)
-    assert "50 more terms are kept less and move less" in words_of(figure)
+    assert "50 more terms are not drawn" in words_of(figure)
     names = [name.get_text() for name in figure.axes[1].get_yticklabels()]
     assert names == [f"Predictor {k}" for k in (*range(5), *range(55, 60))]
 

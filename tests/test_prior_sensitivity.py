@@ -274,7 +274,7 @@ def test_refits_are_fits_of_a_study_with_that_prior(alternatives):
         row = alternatives.fits.set_index("prior").loc[key]
         assert row["elpd_loo"] == pytest.approx(leave_one_out(again).elpd, rel=1e-10)
         risk = bc.predict(again, other)
-        assert row["median_width"] == pytest.approx((risk["upper"] - risk["lower"]).median())
+        assert row["median_width"] == round((risk["upper"] - risk["lower"]).median(), 3)
 
 
 def test_analysed_prior_is_the_fit_itself(alternatives, fit):
@@ -304,7 +304,7 @@ def test_differences_are_paired_over_patients(alternatives, fit):
     risk = [bc.predict(one, other)["risk"].to_numpy() for one in (again, fit)]
     apart = np.abs(risk[0] - risk[1])
     assert row["risk_mean_difference"] == pytest.approx(apart.mean(), rel=1e-9)
-    assert row["risk_largest_difference"] == pytest.approx(apart.max(), rel=1e-9)
+    assert row["risk_largest_difference"] == round(apart.max(), 3)  # no patient's exact value
 
 
 def test_a_weaker_prior_leaves_more_coefficients(alternatives):

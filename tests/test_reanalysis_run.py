@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from bayes_cmvt import runs
+from bayes_cmvt.errors import RunError
 from bayes_cmvt.figures.supplementary import FIGURES
 from bayes_cmvt.glossary import COLUMNS
 from tests.baseline_study import STUDY, contents, invoke, patients
@@ -42,8 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def _command(place: Path) -> tuple[object, ...]:
-    study, data, out = (place / name for name in ("hostile.toml", "patients.csv", "run"))
+def _command(place: Path, out: Path | None = None) -> tuple[object, ...]:
+    study, data = place / "hostile.toml", place / "patients.csv"
+    out = out or place / "run"
     return (
         "reanalyse",
         study,
@@ -117,6 +119,26 @@ def test_a_stage_that_is_missing_is_made_again_and_the_others_are_kept(folder: P
     for name, content in before.items():
         if name.startswith(("tables/", "figures/")):
             assert after[name] == content, name
+
+
+@pytest.mark.parametrize(
+    ("stop", "status"), [(KeyboardInterrupt(), 130), (RunError("the disk is full"), 2)]
+)
+def test_a_stage_that_stops_leaves_those_before_and_says_so(
+    folder: Path, run: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, status: int
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("bayes_cmvt.report_run.report_run", stopped)
+    result = invoke(*_command(folder, run), "--docx")
+    assert result.exit_code == status
+    assert "tages before report are in" in result.output
+    assert "Nothing was written" not in result.output
+    monkeypatch.undo()
+    again = invoke(*_command(folder, run), "--docx", "--json", "--quiet")
+    assert again.exit_code == 0
+    assert all(one["reused"] for one in json.loads(again.stdout)["stages"])
 
 
 def test_every_column_is_in_the_glossary(folder: Path) -> None:
@@ -225,6 +247,7 @@ def test_formats_width_and_names_are_refused_in_words_all_at_once(run: Path) -> 
 def test_one_figure_in_other_formats_at_another_width(run: Path) -> None:
     from matplotlib.image import imread
 
+    sheet = (run / "figures/contact_sheet.png").read_bytes()
     result = invoke(
         *("figures", run, "--only", "decision_curve", "--format", "svg,tiff,png"),
         *("--width", "100", "--dpi", "127"),
@@ -235,6 +258,20 @@ def test_one_figure_in_other_formats_at_another_width(run: Path) -> None:
     assert tiff[:2] in (b"II", b"MM")
     image = imread(io.BytesIO((run / "figures/decision_curve.png").read_bytes()))
     assert image.shape[1] == 500  # 100 mm at 5 dots a mm
+    assert (run / "figures/contact_sheet.png").read_bytes() == sheet  # that of all figures
+
+
+def test_another_language_has_a_file_of_its_own(run: Path) -> None:
+    english = (run / "report.html").read_bytes()
+    result = invoke("report", run, "--language", "zh")
+    assert result.exit_code == 0, result.output
+    assert (run / "report.html").read_bytes() == english
+    page = (run / "report_zh.html").read_text(encoding="utf-8")
+    assert 'lang="zh' in page
+
+
+def test_a_first_look_says_that_it_is_one(folder: Path) -> None:
+    assert "A first look" in (folder / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_report_language_is_refused_in_words(run: Path) -> None:

@@ -92,6 +92,17 @@ def test_word_jumps_arrive_and_bookmarks_are_unique(content: bytes) -> None:
     assert all(len(bookmark_name(one)) <= 40 for one in names)
 
 
+def test_word_checklists_have_letters_of_one_size(content: bytes) -> None:
+    table = opened(content).tables[-5]
+    sizes = {
+        element.get(qn("w:val"))
+        for run in table._tbl.iter(qn("w:r"))
+        for element in run.iter(qn("w:sz"))
+    }
+    assert len(sizes) == 1
+    assert all(run.find(f".//{qn('w:sz')}") is not None for run in table._tbl.iter(qn("w:r")))
+
+
 def test_word_shows_what_the_author_has_to_fill_in(content: bytes) -> None:
     text = "\n".join(cell.text for row in opened(content).tables[-5].rows for cell in row.cells)
     assert "To be filled in by the author: approval and consent" in text

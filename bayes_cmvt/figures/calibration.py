@@ -93,7 +93,10 @@ def plot_calibration(
             for name, curve in curves.items()
         ]
         below = [_histogram_block(figure, bins[bins["set"].eq(name)], limit) for name in curves]
-        notes = [_note(figures, curve) for curve in curves.values()]
+        notes = [
+            "\n".join([_note(figures, curve), _whose_risks(curve, layers, bins)]).strip()
+            for curve in curves.values()
+        ]
         rows, heights = _rows(above, below, notes, width)
         panel_rows.arrange(figure, rows, heights, keys=_keys(calibration, layers, bins))
         figure.draw_without_rendering()
@@ -199,6 +202,21 @@ def _note(figures: pd.DataFrame, curve: pd.DataFrame) -> str:
         else ""
     )
     return "\n".join([*lines, level]).rstrip()
+
+
+def _whose_risks(curve: pd.DataFrame, layers: pd.DataFrame, bins: pd.DataFrame) -> str:
+    """What is said where the curve is of other risks than what is drawn around it."""
+    method = str(curve["method"].iloc[0])
+    if method in ("holdout", "apparent"):
+        return ""
+    name = curve["set"].iloc[0]
+    parts = (("the model layer", layers), ("the histogram", bins))
+    others = [words for words, table in parts if table["set"].eq(name).any()]
+    if not others:
+        return ""
+    are = "are" if len(others) > 1 else "is"
+    judged = shared_words.METHOD_WORDS.get(method, method)
+    return f"The curve is {judged}; {' and '.join(others)} {are} of the deployed risks"
 
 
 def _rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,6 +87,9 @@ def plot_coefficients(
             lasso = _lasso(prior, lasso_path, lasso_cv, (penalties, scales), (left, width - left))
         under = 0.0 if lasso is None or beside else lasso.height_mm
         forest = _forest(prior, width * _FOREST_SHARE if beside else width, under)
+        if lasso is not None and not beside and forest.note:
+            lasso = replace(lasso, names_whole=False)
+            forest = _forest(prior, width, lasso.height_mm)
         if lasso is not None and beside:
             spare = forest.bottom - _EDGE_MM - lasso.height_mm
             lasso = replace(lasso, stretch=float(np.clip(1 + spare / _PANELS_MM, 1.0, 1.6)))
@@ -111,24 +114,36 @@ class _Forest(RowPage):
 
     @property
     def steps(self) -> list[str]:
-        """Contrasts other than 1, which is a level against another or one unit."""
-        return [_plain(step) for step in self.table["contrast"]]
-
-    @property
-    def steps_mm(self) -> float:
-        return max(style.text_mm(text) for text in (_STEP, *self.steps)) + 2.0
+        return step_texts(self.table["contrast"])
 
     @property
     def left(self) -> float:
-        return super().left + self.steps_mm
+        return super().left + steps_mm(self.steps)
 
 
-def _plain(step: float) -> str:
-    """At most three digits, without an exponent; empty for 1 and for none."""
-    if not np.isfinite(step) or step == 1.0:
-        return ""
-    rounded = float(f"{step:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+def step_texts(contrasts: pd.Series[float]) -> list[str]:
+    """Contrasts other than 1, which is a level against another or one unit.
+
+    At most three digits, without an exponent; empty for 1 and for none.
+
+    Examples
+    --------
+    >>> step_texts(pd.Series([1.0, 4.2512, 15250.0, float("nan")]))
+    ['', '4.25', '15,200', '']
+    """
+
+    def plain(step: float) -> str:
+        if not np.isfinite(step) or step == 1.0:
+            return ""
+        rounded = float(f"{step:.3g}")
+        return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+    return [plain(float(step)) for step in contrasts]
+
+
+def steps_mm(steps: Sequence[str]) -> float:
+    """Room for the column of steps, in mm."""
+    return max(style.text_mm(text) for text in (_STEP, *steps)) + 2.0
 
 
 def _forest(prior: pd.DataFrame, width: float, under: float) -> _Forest:
@@ -136,7 +151,7 @@ def _forest(prior: pd.DataFrame, width: float, under: float) -> _Forest:
     shown, rows = predictor_rows.fitting_rows(
         prior,
         np.log(prior["posterior_median"]).abs(),
-        room_mm=style.PAGE_MM - under - 30.0,  # at most that for legend, axis, note and edges
+        room_mm=style.PAGE_MM - under - 31.0,  # at most that for legend, axis, note and edges
         row_mm=_ROW_MM,
         name_mm=_NAME_SHARE * width,
     )
@@ -159,24 +174,34 @@ def _draw_forest(figure: Figure, forest: _Forest) -> None:
     limits = _odds_limits(forest.table)
     predictor_rows.draw_rows(axes, forest.rows)
     predictor_rows.log_axis(axes, limits, width)
-    _write_steps(axes, forest)
+    write_steps(axes, forest.steps)
     axes.axvline(1.0, color=INK, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1.2)
     _draw_odds_ratios(axes, forest, limits)
     axes.set_xlabel(_ODDS_RATIO)
     forest.add_words(figure)
 
 
-def _write_steps(axes: Axes, forest: _Forest) -> None:
-    """A column between names and intervals: what the odds ratio of a measurement is per."""
+def write_steps(axes: Axes, steps: Sequence[str], *, heading: str = _STEP) -> None:
+    """Write between names and intervals, row by row, what the odds ratio of a measurement is per.
+
+    Parameters
+    ----------
+    axes : Axes
+        With its rows and their names.
+    steps : sequence of str
+        From `step_texts`.
+    heading : str
+        Over the first row.
+    """
     points = style.POINTS_PER_INCH / style.MM_PER_INCH
-    axes.tick_params(axis="y", pad=5.0 + forest.steps_mm * points)
+    axes.tick_params(axis="y", pad=5.0 + steps_mm(steps) * points)
     look: dict[str, Any] = {"textcoords": "offset points", "xycoords": axes.get_yaxis_transform()}
     look |= {"xytext": (-5.0, 0.0), "ha": "right", "va": "center", "color": DIM}
-    for row, step in enumerate(forest.steps):
+    for row, step in enumerate(steps):
         if step:
             axes.annotate(step, (0.0, row), **look)
-    if any(forest.steps):
-        axes.annotate(_STEP, (0.0, -0.5), **{**look, "xytext": (-5.0, 1.0), "va": "bottom"})
+    if heading and any(steps):
+        axes.annotate(heading, (0.0, -0.5), **{**look, "xytext": (-5.0, 1.0), "va": "bottom"})
 
 
 def _odds_limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -235,6 +260,7 @@ class _Lasso:
     left: float
     width: float
     stretch: float = 1.0  # of the panels, where there is room beside the odds ratios
+    names_whole: bool = True  # in the legend, unless predictors need the room
 
     @property
     def path_mm(self) -> float:
@@ -250,7 +276,20 @@ class _Lasso:
 
     @property
     def columns(self) -> int:
-        return max(1, int(self.width // _COLUMN_MM))
+        """Of the legend: as many as leave the names whole, otherwise one."""
+        most = max(1, int(self.width // _COLUMN_MM))
+        if not self.names_whole:
+            return most
+        possible = (
+            count
+            for count in range(most, 1, -1)
+            if style.fit_whole(self.named, self.name_mm(count), 1)
+        )
+        return next(possible, 1)
+
+    def name_mm(self, columns: int) -> float:
+        """Room for a name in the legend; a screen's letters are wider."""
+        return 0.95 * (self.width - _EDGE_MM) / columns - _HANDLE_MM
 
     @property
     def legend_mm(self) -> float:
@@ -410,9 +449,7 @@ def _write_legend(figure: Figure, lasso: _Lasso, keys: Keys, top: float) -> None
     """Names in the fonts of their labels, and what the lines mean."""
     words = {key: text for key, text, _ in _PENALTIES}
     words |= {"others": f"{lasso.others} other predictors", "error": "mean ± 1 SE"}
-    room = (
-        0.95 * (lasso.width - _EDGE_MM) / lasso.columns - _HANDLE_MM
-    )  # a screen's letters are wider
+    room = lasso.name_mm(lasso.columns)
     words |= {
         f"term {name.term}": text
         for name, text in zip(lasso.named, style.fitted_names(lasso.named, room), strict=True)

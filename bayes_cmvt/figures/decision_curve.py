@@ -22,6 +22,9 @@ _CURVES_MM, _USEFUL_MM, _THIN = 58.0, 22.0, 0.45
 _BELOW = 0.18  # of the highest net benefit: how far under none the axis goes
 _EXPECTED = MARKS[4]
 _THRESHOLD = "Threshold probability"
+_THIN_WORDS = (
+    "Thin P(useful): few patients on one side, or the same patients treated as by all or none"
+)
 _NEEDED = ("set", "strategy", "threshold", "net_benefit", "lower", "upper", "prob_useful")
 _EXPECTATION = ("expected_net_benefit", "expected_lower", "expected_upper")
 
@@ -75,7 +78,9 @@ def plot_decision_curve(
         for first in range(0, len(sets), across):
             rows += [upper[first : first + across], lower[first : first + across]]
         heights = [_CURVES_MM, _USEFUL_MM] * (len(rows) // 2)
-        panel_rows.arrange(figure, rows, heights, keys=_keys(net_benefit, models, use))
+        noted = "note" in net_benefit and bool(net_benefit["note"].notna().any())
+        keys = _keys(net_benefit, models, use)
+        panel_rows.arrange(figure, rows, heights, keys=keys, note=_THIN_WORDS if noted else "")
         figure.draw_without_rendering()
     return figure
 
@@ -145,15 +150,16 @@ def _draw_expected(axes: Axes, curve: pd.DataFrame) -> None:
         return
     look: dict[str, Any] = {"color": _EXPECTED.colour, "zorder": 3}
     threshold, value = curve["threshold"], curve["expected_net_benefit"]
-    axes.plot(threshold, value, **_expected_look(), markevery=max(1, len(curve) // 8))
+    axes.plot(threshold, value, **_expected_look(), markevery=max(1, len(curve) // 12))
     for limit in ("expected_lower", "expected_upper"):
         axes.plot(threshold, curve[limit], linewidth=0.6, linestyle=(0, (1, 1.5)), **look)
 
 
 def _expected_look() -> dict[str, Any]:
-    look: dict[str, Any] = {"color": _EXPECTED.colour, "linestyle": _EXPECTED.line, "zorder": 3}
-    look |= {"linewidth": 0.9, "marker": _EXPECTED.marker, "markersize": 3.2}
-    return look | {"markeredgewidth": _EXPECTED.edge}
+    """Hollow circles on a thin line: no dashes, which in grey would be those of another model."""
+    look: dict[str, Any] = {"color": _EXPECTED.colour, "linestyle": "-", "zorder": 4.5}
+    look |= {"linewidth": 0.6, "marker": "o", "markersize": 3.2}
+    return look | {"markerfacecolor": "white", "markeredgewidth": 0.8}
 
 
 def _has_expectation(table: pd.DataFrame) -> bool:
@@ -216,9 +222,4 @@ def _keys(table: pd.DataFrame, models: Sequence[str], use: float | None) -> dict
     if use is not None:
         dotted: dict[str, Any] = {"color": INK, "linewidth": 0.6, "linestyle": (0, (1, 2))}
         keys[f"threshold of the study: {use:g}"] = Line2D([], [], **dotted)
-    if "note" in table and table["note"].notna().any():
-        text = (
-            "thin P(useful): few patients on one side, or treats the same patients as all or none"
-        )
-        keys[text] = Line2D([], [], linewidth=_THIN, color=INK)
     return keys

@@ -253,7 +253,7 @@ def _few_ticks(axes: Axes, page: _Page) -> None:
 
 
 def _draw_curves(axes: Axes, own: pd.DataFrame, page: _Page) -> None:
-    """One thin curve for each resample or draw, on the patients of the cohort."""
+    """One thin curve for each resample or draw, on the patients of the cohort, and how many."""
     known = own.dropna(subset=["risk", "observed"]).sort_values("resample", kind="stable")
     points = np.column_stack([known["risk"], known["observed"].clip(0.0, 1.0)]).astype(float)
     starts = np.flatnonzero(np.diff(known["resample"].to_numpy())) + 1
@@ -264,8 +264,17 @@ def _draw_curves(axes: Axes, own: pd.DataFrame, page: _Page) -> None:
     if not lines:
         place: dict[str, Any] = {"ha": "left", "va": "top", "transform": axes.transAxes}
         axes.text(0.02, 0.98, "no curve", color=DIM, **place)
+    elif len(lines) == 1:
+        _write_count(axes, "1 curve")
+    else:
+        _write_count(axes, f"{len(lines)} curves")
     axes.set_xlabel(page.own_risk)
     _few_ticks(axes, page)
+
+
+def _write_count(axes: Axes, words: str) -> None:
+    """Over the panel: a model whose risk is the same for all has no curve, and is not counted."""
+    axes.set_title(words, fontsize=style.SMALL, color=DIM, loc="right", pad=2.0)
 
 
 def _name_panels(panels: Mapping[str, Axes], page: _Page) -> None:

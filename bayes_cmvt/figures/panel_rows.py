@@ -262,7 +262,7 @@ def columns_of(count: int, width_mm: float) -> int:
 
     Examples
     --------
-    >>> columns_of(2, SINGLE_MM), columns_of(2, DOUBLE_MM), columns_of(5, DOUBLE_MM)
+    >>> columns_of(2, 85.0), columns_of(2, 175.0), columns_of(5, 175.0)
     (1, 2, 3)
     """
     return max(1, min(count, 3, int(width_mm // 55)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,7 +27,8 @@ def plot_roc(
 
     Each curve has its band over patients; that of the first model is filled, the others have thin
     limits. Under each panel the AUC of each model: for patients to whom the model was fitted the
-    one that is judged on patients left out, by the same method for all models where there is one.
+    one that is judged on patients left out, by the same method for all models where there is one,
+    and beside it that of the apparent curve.
 
     Parameters
     ----------
@@ -121,7 +122,8 @@ def _block(
     axes.set(xlabel="1 − specificity", ylabel="Sensitivity")
     apparent = own["method"].eq("apparent").all()
     words = shared_words.SET_WORDS.get(name, name) + (": apparent curve" if apparent else "")
-    keys, note = _areas(honest_auc(performance, name, drawn), drawn, performance)
+    curves = _curve_areas(own, performance)
+    keys, note = _areas(honest_auc(performance, name, drawn), drawn, performance, curves)
     return Block(axes, words, note=note, keys=keys)
 
 
@@ -136,8 +138,20 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, model: str, *, filled: bool) ->
     axes.plot(rate, curve["sensitivity"], linewidth=1.2, zorder=3, **look)
 
 
+def _curve_areas(roc: pd.DataFrame, performance: pd.DataFrame) -> dict[str, float]:
+    """Area under each apparent curve of one set, by model."""
+    apparent = roc.loc[roc["method"].eq("apparent"), ["model", "set"]].drop_duplicates()
+    chosen = performance["metric"].eq("auc") & performance["method"].eq("apparent")
+    known = performance[chosen & performance["interval_of"].eq("patients")]
+    areas = known.merge(apparent, on=["model", "set"]).drop_duplicates("model")
+    return dict(zip(areas["model"], areas["estimate"].astype(float), strict=True))
+
+
 def _areas(
-    areas: pd.DataFrame, models: Sequence[str], performance: pd.DataFrame
+    areas: pd.DataFrame,
+    models: Sequence[str],
+    performance: pd.DataFrame,
+    curves: Mapping[str, float],
 ) -> tuple[dict[str, Any], str]:
     """Keys of the models with their AUC, and what the AUC is; a method that differs is named."""
     known: dict[Any, Any] = areas.to_dict("index")
@@ -153,15 +167,15 @@ def _areas(
             row = known[model]
             text = shared_words.interval_text(row["estimate"], row["lower"], row["upper"])
             text += "" if common else f", {said[model]}"
+            if model in curves and row["method"] != "apparent":
+                text += f"; this curve {shared_words.signed(curves[model], 2)}"
         keys[f"{shared_words.MODEL_WORDS.get(model, model)}: {text}"] = shared_words.model_key(
             model
         )
-    level = (
-        f"{predictor_rows.percent(performance)} interval"
-        if "interval" in performance
-        else "interval"
-    )
-    return keys, f"AUC with {level}" + (f"; {common}" if common else "")
+    level = f"{predictor_rows.percent(performance)} " if "interval" in performance else ""
+    other = any("this curve" in key for key in keys)
+    said_of_all = f": {common}" if common else ""
+    return keys, f"AUC with {level}interval{said_of_all}" + other * "; the curve is apparent"
 
 
 def _band_keys(models: Sequence[str], level: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bayes_cmvt.figures import panel_rows, predictor_rows, shared_words, style
+from bayes_cmvt.figures.coefficients import step_texts, steps_mm, write_steps
 from bayes_cmvt.figures.panel_rows import Block
 from bayes_cmvt.figures.style import DIM, INK, MARKS, Mark
 
@@ -23,6 +24,8 @@ _FITS = ("prior", "description", "trusted", "elpd_diff", "elpd_diff_se", "median
 _MOST, _TERMS, _WIDEST = 12, 10, 200.0
 _NARROW_MM, _FEWER = 120.0, 3  # rows less of each on a column, where names need two lines
 _ROW_MM, _TERM_MM, _FIT_MM = 3.6, 7.2, 6.6
+_PER = "Odds ratios compare levels, or the step beside the name; without either, one unit"
+_SCALED = "Scaled are the top-level priors only: global scale, slab and intercept"
 _DASHED: tuple[float, tuple[float, ...]] = (0, (4, 2))
 
 
@@ -46,7 +49,7 @@ def plot_sensitivity(
         ``quantity, label, prior, likelihood, diagnosis``.
     sensitivity_priors : DataFrame, one row for each prior and term, optional
         ``prior, description, term, label, odds_ratio, odds_ratio_lower, odds_ratio_upper,
-        shrinkage, interval``.
+        shrinkage, interval``; ``contrast`` what an odds ratio is per.
     sensitivity_fits : DataFrame, one row for each prior, optional
         ``prior, description, trusted, elpd_diff, elpd_diff_se, median_width, interval``.
     width_mm : float, optional
@@ -115,7 +118,7 @@ def _power_note(power: pd.DataFrame, left_out: int) -> str:
     """How many quantities have which diagnosis, and how many are not drawn."""
     counts = power["diagnosis"].fillna("no diagnosis").astype(str).value_counts(sort=False)
     said = "; ".join(f"{words}: {count}" for words, count in counts.items())
-    lines = [f"Of {len(power)} quantities: {said}"]
+    lines = [_SCALED, f"Of {len(power)} quantities: {said}"]
     lines += [f"{left_out} of them, less sensitive to the prior, are not drawn"] if left_out else []
     return "\n".join(lines)
 
@@ -170,8 +173,14 @@ def _odds_block(figure: Figure, priors: pd.DataFrame, width_mm: float) -> tuple[
     axes = style.panel(figure, 0.0, 0.0, 1.0, 1.0)
     terms = moved_terms(priors, _TERMS - _FEWER * (width_mm < _NARROW_MM))
     own = priors[priors["term"].isin(terms)]
-    called = _names(own.drop_duplicates("term"), "term")
-    predictor_rows.draw_rows(axes, predictor_rows.name_rows(called, 0.38 * width_mm, _TERM_MM))
+    first = own.drop_duplicates("term")
+    called = _names(first, "term")
+    known = step_texts(first["contrast"]) if "contrast" in first else []
+    steps = [step and f"per {step}" for step in known]
+    names_mm = 0.38 * width_mm - (steps_mm(steps) if any(steps) else 0.0)
+    predictor_rows.draw_rows(axes, predictor_rows.name_rows(called, names_mm, _TERM_MM))
+    if any(steps):
+        write_steps(axes, steps, heading="")
     limits = _odds_limits(own)
     step = 0.8 / len(_priors(priors))
     rows = {name.term: row for row, name in enumerate(called)}
@@ -188,8 +197,10 @@ def _odds_block(figure: Figure, priors: pd.DataFrame, width_mm: float) -> tuple[
     level = predictor_rows.percent(priors)
     axes.set_xlabel(f"Odds ratio with {level} interval")
     left_out = len(set(priors["term"])) - len(called)
-    note = f"{left_out} more terms are kept less and move less" if left_out else ""
-    return Block(axes, "Odds ratios under each prior", note=note), _TERM_MM * len(called)
+    notes = [_PER] if any(steps) else []
+    notes += [f"{left_out} more terms are not drawn"] if left_out else []
+    block = Block(axes, "Odds ratios under each prior", note="\n".join(notes))
+    return block, _TERM_MM * len(called)
 
 
 def _marked(priors: pd.DataFrame) -> list[tuple[str, Mark]]:
@@ -246,7 +257,7 @@ def _fit_blocks(figure: Figure, fits: pd.DataFrame, width_mm: float) -> list[Blo
     panels[1].set_xlabel(f"Median width of a risk's {predictor_rows.percent(fits)} interval")
     panels[1].set_xlim(0, 1.1 * max(_highest(fits[["median_width"]]), 0.01))
     for axes in panels:
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=4 if width_mm >= _NARROW_MM else 2)
     note = "" if trusted.all() else "hollow: the draws of that fit cannot be trusted"
     return [Block(panels[0], "Fits under each prior", note=note), Block(panels[1])]
 

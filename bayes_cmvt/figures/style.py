@@ -5,7 +5,9 @@ Lengths are in millimetres of the printed page, letters in points (1/72 inch).
 
 from __future__ import annotations
 
+import bisect
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -488,12 +490,23 @@ def fit_whole(called: Sequence[Name], width_mm: float, lines: int) -> bool:
     return True
 
 
+_BLANK_MM = 1.0  # at most: a blank that is dropped where a line ends
+
+
 def _fitted(name: Name, width_mm: float, lines: int, cut: Callable[[str, int], str]) -> str:
     """Longest version of a name that fits; a single letter where none does."""
-    text = name.text
-    for kept in range(len(text), 0, -1):
-        rows = broken(text if kept == len(text) else cut(text, kept), width_mm, name.font)
-        if len(rows) <= lines and text_mm("\n".join(rows), name.font) <= width_mm:
+    text, font = name.text, name.font
+    room = lines * (width_mm + _BLANK_MM)
+    # on one line a version becomes wider with every letter, broken into lines not always: so the
+    # versions that are too wide for all lines together are passed over at once, the rest tried
+    longest = bisect.bisect_right(
+        range(1, len(text)), room, key=lambda kept: text_mm(cut(text, kept), font)
+    )
+    whole = [text] if text_mm(text, font) <= room else []
+    shorter = (cut(text, kept) for kept in range(longest, 0, -1))
+    for version in itertools.chain(whole, shorter):
+        rows = broken(version, width_mm, font)
+        if len(rows) <= lines and text_mm("\n".join(rows), font) <= width_mm:
             return "\n".join(rows)
     return text[:1]
 

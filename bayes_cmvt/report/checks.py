@@ -76,12 +76,25 @@ def sensitivity(material: Material, facts: Facts) -> list[Block]:
         ]
     return [
         heading,
-        *(Paragraph(one) for one in [say(material, "sensitivity_read", facts)] if one),
+        *(
+            Paragraph(one)
+            for key in _sensitivity_keys(material)
+            if (one := say(material, key, facts))
+        ),
         *present(material, facts, "sensitivity_power", _power, command="sensitivity"),
         *present(material, facts, "sensitivity_fits", _fits, command="sensitivity"),
         *present(material, facts, "sensitivity_priors", _priors, command=None),
         *pictures_of(material, facts, "sensitivity"),
     ]
+
+
+def _sensitivity_keys(material: Material) -> list[str]:
+    """How to read what was done, and what was not."""
+    weighed = ["sensitivity_read"] if material.has("sensitivity_power") else []
+    refitted = (
+        "sensitivity_fits_read" if material.has("sensitivity_fits") else "sensitivity_untested"
+    )
+    return [*weighed, refitted]
 
 
 def _problems(material: Material) -> Block:
@@ -193,5 +206,7 @@ def _priors(material: Material, table: pd.DataFrame) -> Rows:
     columns = ("odds_ratio", "odds_ratio_lower", "odds_ratio_upper")
     for term, label in list(zip(order["term"], order["label"], strict=True))[:MOST_TERMS]:
         cells = [limits(material, name, columns, {"prior": one, "term": term}) for one in priors]
-        rows.append(((given(label, 120),), *cells))
-    return [words["c_effect"], *(words.get(f"prior_{one}", one) for one in priors)], rows
+        contrast = cell(material, name, "contrast", {"prior": priors[0], "term": term})
+        rows.append(((given(label, 120),), shown(contrast), *cells))
+    head = heads(material, ("effect", "contrast"))
+    return [*head, *(words.get(f"prior_{one}", one) for one in priors)], rows

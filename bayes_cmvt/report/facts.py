@@ -131,6 +131,7 @@ def _run_facts(material: Material) -> Facts:
         "arviz": from_run(material, "versions/arviz"),
         "left_out": cell(material, "flow", "patients", MISSING, digits=0),
         "columns": counted(material, "coefficients", OTHERS),
+        "candidates": _candidates(material),
         "interval": per_cent(material, "coefficients", "interval", INTERCEPT),
         **{
             f"{which}_{what}": cell(
@@ -140,6 +141,12 @@ def _run_facts(material: Material) -> Facts:
             for what in ("patients", "events")
         },
     }
+
+
+def _candidates(material: Material) -> Value:
+    """How many predictors the study has; one of several levels gives several columns."""
+    count = len(material.run.study.predictors)
+    return Value(number_text(count, 0), float(count), "study.toml", (), "predictors")
 
 
 def _event_share(material: Material) -> Value | None:
@@ -171,6 +178,7 @@ def _prior_facts(material: Material) -> Facts:
         "intercept_family": (material.words[f"intercept_{study.prior.intercept}"],),
         "prior_family": (material.words[f"prior_family_{study.prior.family}"],),
         "missing_rule": (material.words[f"m_missing_{study.rules.missing}"],),
+        "calibration_error_note": (material.words["calibration_error_note"],),
         **_answers(material),
     }
 
@@ -225,7 +233,7 @@ def _baseline_facts(material: Material) -> Facts:
         "baseline_folds": from_run(material, "stages/baseline/folds_used", digits=0),
         "p_enter": from_run(material, f"{BASELINE}/p_enter"),
         "screen_p": from_run(material, f"{BASELINE}/screen_p"),
-        "resamples": from_run(material, "stages/baseline/inputs/resamples", digits=0),
+        "resamples": _resamples(material),
         "subsamples": from_run(material, "stages/baseline/inputs/subsamples", digits=0),
         "lambda": from_run(material, "stages/baseline/lambda", digits=4),
         "lasso_kept": counted(
@@ -242,17 +250,31 @@ def _judging_facts(material: Material) -> Facts:
         "clusters": from_run(material, f"{SELECT}/clusters", digits=0),
         "projected_draws": from_run(material, f"{SELECT}/draws", digits=0),
         "select_folds": from_run(material, "stages/select/folds_used", digits=0),
-        "select_repeats": from_run(material, f"{SELECT}/repeats", digits=0),
+        "select_repeats_said": _said_times(material, f"{SELECT}/repeats"),
         "select_subsamples": from_run(material, f"{SELECT}/subsamples", digits=0),
         "rope": from_run(material, f"{SELECT}/rope"),
         "replicates": from_run(material, f"{VALIDATE}/replicates", digits=0),
         "folds": from_run(material, f"{VALIDATE}/folds", digits=0),
-        "repeats": from_run(material, f"{VALIDATE}/repeats", digits=0),
+        "repeats_said": _said_times(material, f"{VALIDATE}/repeats"),
         "elpd": from_run(material, "stages/validate/loo/elpd", digits=1),
         "elpd_se": from_run(material, "stages/validate/loo/se", digits=1),
         "bad_k": from_run(material, "stages/validate/loo/bad_k", digits=0),
         "refitted": from_run(material, "stages/validate/loo/refitted", digits=0),
     }
+
+
+def _resamples(material: Material) -> Value | None:
+    """How often the workflow was resampled; None where it was not."""
+    found = from_run(material, "stages/baseline/inputs/resamples", digits=0)
+    return found if found is not None and found.number else None
+
+
+def _said_times(material: Material, path: str) -> Content | None:
+    """How often something was repeated: once, or so many times."""
+    found = from_run(material, path, digits=0)
+    if found is not None and found.number == 1:
+        return (material.words["once"],)
+    return say(material, "times", {"count": found})
 
 
 def _result_facts(material: Material) -> Facts:
@@ -264,10 +286,7 @@ def _result_facts(material: Material) -> Facts:
         "prior_number": _effective(material, "prior"),
         "posterior_number": _effective(material, "posterior"),
         "size": cell(material, "selection", "size", chosen, digits=0),
-        "size_elpd_diff": cell(material, "selection", "elpd_diff", chosen, digits=1),
-        "size_elpd_se": cell(material, "selection", "elpd_diff_se", chosen, digits=1),
-        "inside_elpd": from_run(material, f"{INSIDE}/elpd_diff", digits=1),
-        "inside_se": from_run(material, f"{INSIDE}/se", digits=1),
+        **_size_facts(material, chosen),
         "same_set": per_cent(material, "selection_recurrence", "same_set", recurrence),
         "distinct_sets": cell(
             material, "selection_recurrence", "distinct_sets", recurrence, digits=0
@@ -277,6 +296,18 @@ def _result_facts(material: Material) -> Facts:
         "apparent_auc": judged(material, "development", "auc", "apparent"),
         **_honest(material),
     }
+
+
+def _size_facts(material: Material, chosen: Mapping[str, Key]) -> Facts:
+    """What the chosen size loses; by patients who had no say in it, where that is known."""
+    found: Facts = {
+        "size_elpd_diff": cell(material, "selection", "elpd_diff", chosen, digits=1),
+        "size_elpd_se": cell(material, "selection", "elpd_diff_se", chosen, digits=1),
+        "inside_elpd": from_run(material, f"{INSIDE}/elpd_diff", digits=1),
+        "inside_se": from_run(material, f"{INSIDE}/se", digits=1),
+    }
+    loss = say(material, "size_loss_inside", found) or say(material, "size_loss_all", found)
+    return {**found, "size_loss": loss}
 
 
 def _effective(material: Material, distribution: str) -> Content | None:

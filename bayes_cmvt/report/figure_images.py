@@ -36,8 +36,6 @@ def figure_image(png: bytes, printed_dpi: float) -> FigureImage:
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     written = io.BytesIO()
     # of the methods of Pillow this one keeps the colours of thin lines
-    palette = picture.quantize(
-        COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-    )
+    palette = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(written, "PNG", optimize=True)
     return FigureImage(written.getvalue(), "png", written.getvalue(), width_mm)

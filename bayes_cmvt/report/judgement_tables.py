@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING
 
-from bayes_cmvt.report.document import Value, given
+from bayes_cmvt.report.document import Content, Value, given
 from bayes_cmvt.report.facts import ESTIMATE, performance_key
 from bayes_cmvt.report.material import Key, Material, cell, limits, matching
 from bayes_cmvt.report.table_rows import (
@@ -34,6 +35,7 @@ METRICS = (
     "scaled_brier_score",
     "log_score",
 )
+COMPARED_KEY = ("set", "metric", "credible_method", "bootstrap_method")
 METHODS = ("apparent", "kfold", "loo", "optimism_corrected", "optimism_corrected_refit", "holdout")
 
 
@@ -98,20 +100,39 @@ def compared_rows(material: Material, table: pd.DataFrame) -> Rows:
     """Return the figures of both models that are to be quoted, with three kinds of intervals."""
     name = "compare_performance"
     rows: list[Row] = []
-    for which, metric in zip(table["set"], table["metric"], strict=True):
-        key: dict[str, Key] = {"set": which, "metric": metric}
+    columns = [one for one in COMPARED_KEY if one in table.columns]
+    for place in range(len(table)):
+        line = table[columns].iloc[place]
+        key: dict[str, Key] = {one: line[one] for one in columns if isinstance(line[one], str)}
         rows.append(
             (
-                named(material, "set", which),
-                named(material, "metric", metric),
+                named(material, "set", key["set"]),
+                named(material, "metric", key["metric"]),
                 interval(material, name, "credible", key),
+                _method(material, "credible", key),
                 interval(material, name, "bootstrap", key),
-                from_to(material, name, "wald", key),
+                _method(material, "bootstrap", key),
+                interval(material, name, "wald", key),
                 shown(cell(material, name, "width_ratio", key, digits=2)),
             )
         )
-    head = ("set", "metric", "credible_sd", "bootstrap_sd", "wald_only", "width_ratio")
-    return heads(material, head), rows
+    models = (material.words[f"model_{one}"] for one in MODELS[:2])
+    by = material.words["c_method"]
+    first, last = heads(material, ("set", "metric")), heads(material, ("wald_only", "width_ratio"))
+    return [*first, *(word for one in models for word in (one, by)), *last], rows
+
+
+def _method(material: Material, kind: str, key: Mapping[str, Key]) -> Content:
+    """How a figure was judged, and whether its limits are over models instead of patients."""
+    name = "compare_performance"
+    method = key.get(f"{kind}_method")
+    if not method:
+        return shown(None)
+    said = named(material, "method", method)
+    over = cell(material, name, f"{kind}_interval_of", key)
+    if over is None or over.number != "draws":
+        return said
+    return (*said, material.words["list_comma"], material.words["over_models"])
 
 
 def net_benefit_rows(material: Material, table: pd.DataFrame) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,7 @@ NOTHING = "–"
 PER_CENT = "\u00a0%"
 LARGE = 100_000.0  # from here on a number without set decimals is printed as a power of ten
 MOST_DECIMALS = 4
+UTC_TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d\+00:00$")
 
 type Language = Literal["en", "zh"]
 type Key = str | float | bool
@@ -147,6 +149,17 @@ def number_text(number: float, digits: int | None = None, scale: float = 1.0) ->
         text = f"{shown:,.{places}f}"
         text = text.lstrip("-") if not text.strip("-0.,") else text
     return text.replace("-", "\u2212")
+
+
+def clock_text(text: str) -> str:
+    """Return a time of ``run.json`` as it is read, any other text as it is.
+
+    Examples
+    --------
+    >>> clock_text("2026-11-22T06:45:24+00:00"), clock_text("1.2")
+    ('2026-11-22 06:45 UTC', '1.2')
+    """
+    return UTC_TIME.sub(r"\1 \2 UTC", text)
 
 
 def scale_of(unit: str) -> float:
@@ -335,7 +348,7 @@ def from_study(
 
 def _entry(found: Any, source: str, path: str, *, digits: int | None, unit: str) -> Value | None:
     if isinstance(found, str) and found:
-        return Value(harmless(found), found, source, (), path)
+        return Value(clock_text(harmless(found)), found, source, (), path)
     if isinstance(found, bool) or not isinstance(found, int | float) or math.isnan(found):
         return None
     scale = scale_of(unit)

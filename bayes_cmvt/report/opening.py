@@ -11,8 +11,8 @@ from bayes_cmvt.report.document import (
     Paragraph,
     given,
 )
-from bayes_cmvt.report.facts import OTHERS, say, with_facts
-from bayes_cmvt.report.material import Material, limits, matching
+from bayes_cmvt.report.facts import INSIDE, OTHERS, say, with_facts
+from bayes_cmvt.report.material import Material, from_run, limits, matching
 from bayes_cmvt.report.report_words import Facts
 from bayes_cmvt.selection import within_noise
 from bayes_cmvt.synthetic import is_synthetic
@@ -45,13 +45,20 @@ def banners(material: Material, facts: Facts) -> list[Block]:
     words, run = material.words, material.run
     blocks: list[Block] = []
     if run.problems:
-        blocks.append(Paragraph((words["untrusted_banner"],), "untrusted"))
-        blocks.append(Bullets(tuple((given(one, 400),) for one in run.problems)))
+        blocks.append(Paragraph(_untrusted(material), "untrusted"))
     if is_synthetic(run.run.get("data", {}).get("file")):
         blocks.append(Paragraph((words["synthetic_notice"],), "banner"))
     blocks += [Paragraph((given(one, 400),), "banner") for one in run.notes]
     opening = say(material, "opening", facts)
     return [*blocks, Paragraph(opening, "note")] if opening else blocks
+
+
+def _untrusted(material: Material) -> Content:
+    """That no number is to be relied on, and why, in one box."""
+    found: list[Inline] = [material.words["untrusted_banner"]]
+    for place, one in enumerate(material.run.problems):
+        found += [material.words["list_comma"] if place else " ", given(one, 400)]
+    return tuple(found)
 
 
 def summary(material: Material, facts: Facts) -> list[Block]:
@@ -89,7 +96,7 @@ def summary(material: Material, facts: Facts) -> list[Block]:
             facts,
             "smaller",
             [_smaller_key(material), "sum_not_selected"],
-            ["sum_inside"],
+            ["sum_inside"] if facts.get("inside_elpd") else [],
             ["sum_recurs"],
         ),
         Heading(3, words["h_open"], "summary-open"),
@@ -151,13 +158,18 @@ def _listed(material: Material, terms: object) -> Content:
 
 
 def _smaller_key(material: Material) -> str:
-    """What is to be said of the chosen size: nothing is needed, too little is lost, or enough."""
+    """What is to be said of the chosen size, by patients who had no say in it if there are some."""
     table = material.table("selection")
     chosen = None if table is None else table[table["chosen"].astype(bool)]
     if chosen is None or chosen.empty:
         return "sum_not_selected"
     row = chosen.iloc[0]
-    if not within_noise(row["elpd_diff"], row["elpd_diff_se"]):
+    inside = [from_run(material, f"{INSIDE}/{one}") for one in ("elpd_diff", "se")]
+    difference, se = (
+        row[column] if one is None else one.number
+        for column, one in zip(("elpd_diff", "elpd_diff_se"), inside, strict=True)
+    )
+    if not within_noise(difference, se):
         return "sum_smaller_loss"
     return "sum_smaller_noise" if row["size"] else "sum_smaller_none"
 

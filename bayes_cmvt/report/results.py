@@ -10,6 +10,7 @@ from bayes_cmvt.report.effect_tables import (
     size_rows,
     width_rows,
 )
+from bayes_cmvt.report.facts import say, with_facts
 from bayes_cmvt.report.judgement_tables import (
     class_rows,
     compared_rows,
@@ -19,7 +20,7 @@ from bayes_cmvt.report.judgement_tables import (
     risk_rows,
 )
 from bayes_cmvt.report.material import Material
-from bayes_cmvt.report.patient_tables import flow_rows, table_one_rows
+from bayes_cmvt.report.patient_tables import flow_rows, hidden_cells, table_one_rows
 from bayes_cmvt.report.report_words import Facts
 from bayes_cmvt.report.table_rows import missing, present, said_block
 
@@ -40,8 +41,15 @@ def described_patients(material: Material, facts: Facts) -> list[Block]:
     return [
         Heading(2, words["patients"], "patients"),
         *present(material, facts, "flow", flow_rows),
-        *present(material, facts, "table_one", table_one_rows),
+        *present(material, _with_mask(material, facts), "table_one", table_one_rows),
     ]
+
+
+def _with_mask(material: Material, facts: Facts) -> Facts:
+    """The facts and how hidden cells are marked, where there are any."""
+    table = material.table("table_one")
+    hides = table is not None and bool(hidden_cells(table))
+    return with_facts(facts, table_one_note=say(material, "masked_note", facts) if hides else None)
 
 
 def results(material: Material, facts: Facts) -> list[Block]:

@@ -182,7 +182,7 @@ def _caption(sheet: _Sheet, kind: str, block: Table | Picture) -> WordParagraph:
     number = f"{document.word(kind)} {block.number}{document.word('caption_end')}"
     paragraph.add_run(number).bold = True
     for mark in document.marks:
-        _coloured(paragraph.add_run(f"{mark}. "), COLOURS["untrusted"])
+        _coloured(paragraph.add_run(f"{mark}{document.word('caption_end')}"), COLOURS["untrusted"])
     _fill(sheet, paragraph, block.caption)
     for run in paragraph.runs:
         run.font.size = Pt(FONT_PT["caption"])
@@ -440,7 +440,8 @@ def _set_size(paragraph: WordParagraph, size: float) -> None:
     from docx.shared import Pt
 
     paragraph.paragraph_format.space_after = Pt(0)
-    for run in paragraph.runs:
+    linked = (run for link in paragraph.hyperlinks for run in link.runs)
+    for run in (*paragraph.runs, *linked):
         run.font.size = Pt(size)
 
 
