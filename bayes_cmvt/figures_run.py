@@ -295,7 +295,7 @@ def _inputs(
     for name in used:
         if name in material.tables:
             content.update(name.encode())
-            content.update(material.tables[name].to_csv(index=False).encode("utf-8"))
+            content.update((request.run / "tables" / f"{name}.csv").read_bytes())
     return {
         "format": FORMAT,
         "tables": content.hexdigest(),

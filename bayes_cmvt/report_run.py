@@ -62,6 +62,7 @@ def report_run(request: ReportRequest, *, say: Say, report: Report | None = None
         The run or the options cannot be used.
     """
     from bayes_cmvt import runs
+    from bayes_cmvt.report.figure_images import figure_images
     from bayes_cmvt.report.report import report_document
     from bayes_cmvt.report.web_page import report_page
     from bayes_cmvt.report.word_file import report_word
@@ -80,7 +81,8 @@ def report_run(request: ReportRequest, *, say: Say, report: Report | None = None
     done = run.get("stages", {}).get(stage)
     if not request.overwrite and _same(request.run, done, inputs):
         return StageResult(request.run, stage, done, {}, _problems(run), reused=True)
-    document = report_document(_material(request.run, run, study, tables, figures, language))
+    images = figure_images(figures.pngs, figures.dpi)
+    document = report_document(_material(request.run, run, study, tables, images, language))
     other = "" if language == study.heading.language else f"_{language}"
     files = {PAGE.format(other): report_page(document).encode("utf-8")}
     if request.docx:
@@ -128,33 +130,39 @@ def shareable_tables(folder: Path) -> dict[str, pd.DataFrame]:
     }
 
 
-def _figures(request: ReportRequest, say: Say, report: Report | None) -> dict[str, FigureImage]:
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Figures as they were drawn: PNG by name, and their dots per inch."""
+
+    pngs: Mapping[str, bytes]
+    dpi: float
+
+
+def _figures(request: ReportRequest, say: Say, report: Report | None) -> _Drawn:
     """Figures of the run that may be shared, as they were drawn; drawn first where need be."""
     from bayes_cmvt.figures_run import FiguresRequest, drawn_pngs, figures_run
-    from bayes_cmvt.report.figure_images import figure_image
 
     found = drawn_pngs(request.run)
     if found is None:
         figures_run(FiguresRequest(request.run, cores=request.cores), say=say, report=report)
         found = drawn_pngs(request.run)
-    pngs, dpi = found or ({}, 300)
-    return {name: figure_image(png, dpi) for name, png in pngs.items()}
+    return _Drawn(*(found or ({}, 300)))
 
 
 def _inputs(
     request: ReportRequest,
     run: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, FigureImage],
+    figures: _Drawn,
     language: str,
 ) -> dict[str, Any]:
     """What the report depends on: tables, figures, what the run says of itself, the words."""
     content = hashlib.sha256()
-    for name, table in tables.items():
+    for name in tables:
         content.update(name.encode("utf-8"))
-        content.update(table.to_csv(index=False).encode("utf-8"))
-    for image in figures.values():
-        content.update(image.content)
+        content.update((request.run / "tables" / f"{name}.csv").read_bytes())
+    for png in figures.pngs.values():
+        content.update(png)
     told = {key: value for key, value in run.items() if key != "stages"}
     # the calculator comes after the report and is not in it
     stages = {

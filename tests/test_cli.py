@@ -160,6 +160,7 @@ def test_both_engines_are_compared_in_monte_carlo_errors(place: Path) -> None:
     assert "sampling the same posterior again with nuts" in result.stderr
 
 
+@pytest.mark.slow
 def test_engines_that_disagree_are_not_trusted(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -578,6 +579,7 @@ def test_trauma_data_without_ranges_show_their_leverage(place: Path) -> None:
         assert re.search(rf"^  {name}: .* holds \d+%$", result.stdout, re.MULTILINE), name
 
 
+@pytest.mark.slow
 def test_trauma_data_are_sampled_cleanly(place: Path) -> None:
     file = shared_file("data", "dvt_trauma_dpredcrs.csv")
     invoke("init", str(file), "--outcome", "dvt", "--out", "d.toml")

@@ -136,6 +136,8 @@ def test_a_stage_that_stops_leaves_those_before_and_says_so(
     assert "tages before report are in" in result.output
     assert "Nothing was written" not in result.output
     monkeypatch.undo()
+    if status != 130:
+        return  # going on is the same whatever stopped it
     again = invoke(*_command(folder, run), "--docx", "--json", "--quiet")
     assert again.exit_code == 0
     assert all(one["reused"] for one in json.loads(again.stdout)["stages"])
@@ -188,26 +190,44 @@ def test_nothing_of_a_patient_is_in_what_is_shared(folder: Path) -> None:
         assert table["patients"].min() >= 5
 
 
-def test_a_run_that_failed_its_diagnostics_is_marked_on_figures_and_report(run: Path) -> None:
+def _distrusted(run: Path) -> None:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     record["diagnostics"] |= {"trusted": False, "problems": ["R-hat of tau is 1.2"]}
     (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_a_run_that_failed_its_diagnostics_is_marked_on_figures(run: Path) -> None:
+    """Three manners of drawing stand for all: a headline, a patient to a mark, a nomogram."""
+    _distrusted(run)
+    names = ("roc", "compare_risks_patients", "nomogram_horseshoe")
     before = contents(run)
-    result = invoke("figures", run, "--only", "roc", "--format", "pdf", "--json")
+    result = invoke("figures", run, "--only", ",".join(names), "--format", "png", "--json")
     assert result.exit_code == 3
     assert "R-hat of tau is 1.2" in result.output
-    invoke("figures", run, "--format", "png")
+    after = contents(run)
+    assert not [
+        name for name in names if after[f"figures/{name}.png"] == before[f"figures/{name}.png"]
+    ]
+
+
+def test_a_run_that_failed_its_diagnostics_is_marked_on_the_report(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _distrusted(run)
+    # figures drawn before are out of date, and drawing all of them is another test's
+    monkeypatch.setattr("bayes_cmvt.figures_run.drawn_pngs", lambda _: ({}, 300))
     result = invoke("report", run)
     assert result.exit_code == 3
-    page = (run / "report.html").read_text(encoding="utf-8")
-    assert page.count("R-hat of tau is 1.2") >= 1
-    after = contents(run)
-    unmarked = [
-        figure.name
-        for figure in FIGURES
-        if after[f"figures/{figure.name}.png"] == before[f"figures/{figure.name}.png"]
-    ]
-    assert not unmarked
+    assert "R-hat of tau is 1.2" in result.output
+    assert "R-hat of tau is 1.2" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_figures_of_an_untrusted_run_are_not_taken_for_current(run: Path) -> None:
+    from bayes_cmvt.figures_run import drawn_pngs
+
+    assert drawn_pngs(run) is not None
+    _distrusted(run)
+    assert drawn_pngs(run) is None
 
 
 def test_a_run_of_another_version_is_said_to_be(run: Path) -> None:

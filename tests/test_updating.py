@@ -528,6 +528,7 @@ def power_moments(old: Patients, new: Patients, power: float) -> np.ndarray:
     return np.array(moments)
 
 
+@pytest.mark.slow
 def test_power_priors_are_those_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     """One compilation for both powers; tolerance 4 Monte Carlo errors of 1,500 effective draws."""
     monkeypatch.setattr(updating, "NUTS_TARGET", 0.9)

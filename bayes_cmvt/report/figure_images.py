@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from bayes_cmvt.report.material import FigureImage
 
@@ -39,3 +41,21 @@ def figure_image(png: bytes, printed_dpi: float) -> FigureImage:
     palette = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(written, "PNG", optimize=True)
     return FigureImage(written.getvalue(), "png", written.getvalue(), width_mm)
+
+
+def figure_images(pngs: Mapping[str, bytes], printed_dpi: float) -> dict[str, FigureImage]:
+    """Images for page and Word from the PNGs of several figures, by name.
+
+    Parameters
+    ----------
+    pngs : mapping of str to bytes
+    printed_dpi : float
+
+    Returns
+    -------
+    dict of str to FigureImage
+        In the order of `pngs`.
+    """
+    with ThreadPoolExecutor() as threads:  # Pillow leaves Python's lock alone
+        found = threads.map(lambda png: figure_image(png, printed_dpi), pngs.values())
+        return dict(zip(pngs, found, strict=True))
