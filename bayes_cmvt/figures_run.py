@@ -12,7 +12,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bayes_cmvt.errors import OptionError, RunError, quoted
-from bayes_cmvt.stages import Make, Say, StageResult, StageSettings, make_missing, settings_like
+from bayes_cmvt.stages import (
+    Make,
+    Say,
+    StageResult,
+    StageSettings,
+    doubts,
+    make_missing,
+    settings_like,
+    unchanged,
+)
 from bayes_cmvt.synthetic import NOTICE, is_synthetic
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from bayes_cmvt.refits import RefitMemory
     from bayes_cmvt.study import Study
 
-STAGE = "figures"
+STAGE, POSTERIOR = "figures", "horseshoe"
 FORMAT = 1  # of the figures: those of another are drawn anew
 FORMATS = ("png", "pdf", "svg", "tiff")
 WIDTHS: Mapping[str, float] = MappingProxyType({"single": 85.0, "double": 175.0})
@@ -84,9 +93,9 @@ def figures_run(request: FiguresRequest, *, say: Say, report: Report | None = No
     material = run_material(request.run, run)
     drawn, left_out = _possible(wanted, material, impossible, say)
     inputs = _inputs(request, run, material, drawn)
-    done = run.get("stages", {}).get(STAGE)
-    if not request.overwrite and _same(request.run, done, inputs):
-        return StageResult(request.run, STAGE, done, {}, _problems(run), reused=True)
+    done = None if request.overwrite else unchanged(request.run, run, STAGE, inputs, say)
+    if done is not None:
+        return StageResult(request.run, STAGE, done, {}, doubts(run, POSTERIOR), reused=True)
     files = _files(request, drawn, material, run)
     record = {
         "inputs": inputs,
@@ -99,7 +108,7 @@ def figures_run(request: FiguresRequest, *, say: Say, report: Report | None = No
         "files": list(files),
     }
     runs.add_stage(request.run, STAGE, record, {}, files=files)
-    return StageResult(request.run, STAGE, record, {}, _problems(run), reused=False)
+    return StageResult(request.run, STAGE, record, {}, doubts(run, POSTERIOR), reused=False)
 
 
 def _check_request(request: FiguresRequest) -> None:
@@ -308,20 +317,10 @@ def _inputs(
     }
 
 
-def _same(folder: Path, done: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> bool:
-    if done is None or done["inputs"] != inputs:
-        return False
-    return all((folder / file).is_file() for file in done["files"])
-
-
-def _problems(run: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(run["diagnostics"]["problems"])
-
-
 def notices(run: Mapping[str, Any]) -> list[str]:
     """What has to stand above every figure: synthetic patients, draws not to be trusted."""
     told = [NOTICE] if is_synthetic(run.get("data", {}).get("file")) else []
-    problems = _problems(run)
+    problems = doubts(run, POSTERIOR)
     if problems:
         told.append(f"The draws of this run are not to be trusted: {'; '.join(problems)}.")
     return told
@@ -352,7 +351,8 @@ def _files(
             )
         files[f"figures/{one.name}.csv"] = _csv(one, material)
         if not (one.private or request.only):
-            sheet[one.name] = save_bytes(figure, "png", dpi=SHEET_DPI)
+            drawn_already = files.get(f"figures/{one.name}.png")
+            sheet[one.name] = drawn_already or save_bytes(figure, "png", dpi=SHEET_DPI)
     # a sheet of some figures would take the place of that of all
     return files if request.only else files | {CONTACT_SHEET: contact_sheet(sheet)}
 
@@ -398,7 +398,9 @@ def drawn_pngs(folder: Path) -> tuple[dict[str, bytes], int] | None:
     asked = FiguresRequest(folder, tuple(done["formats"]), width=inputs["width"], dpi=inputs["dpi"])
     now = _inputs(asked, run, run_material(folder, run), drawn)
     everything = {one.name for one in figures_named(())} - set(done["left_out"])
-    if not _same(folder, done, now) or everything != set(inputs["figures"]):
+    if unchanged(folder, run, STAGE, now, lambda _: None) is None or everything != set(
+        inputs["figures"]
+    ):
         return None
     names = [one.name for one in drawn if not one.private]
     return {name: (folder / f"figures/{name}.png").read_bytes() for name in names}, inputs["dpi"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.errors import OptionError
-from bayes_cmvt.stages import Say, StageResult
+from bayes_cmvt.stages import Say, StageResult, doubts, unchanged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from bayes_cmvt.report.material import FigureImage, ReportRun
     from bayes_cmvt.study import Study
 
-STAGE = "report"
+STAGE, POSTERIOR = "report", "horseshoe"
 FORMAT = 1  # of the report: another one is made anew
+USUAL_REPEATS, USUAL_RESAMPLES = 5, 1000
 PAGE, WORD = "report{}.html", "report{}.docx"
 
 type Language = Literal["en", "zh"]
@@ -78,9 +79,9 @@ def report_run(request: ReportRequest, *, say: Say, report: Report | None = None
     inputs = _inputs(request, run, tables, figures, language)
     study = _study(request.run)
     stage = STAGE if language == study.heading.language else f"{STAGE}-{language}"
-    done = run.get("stages", {}).get(stage)
-    if not request.overwrite and _same(request.run, done, inputs):
-        return StageResult(request.run, stage, done, {}, _problems(run), reused=True)
+    done = None if request.overwrite else unchanged(request.run, run, stage, inputs, say)
+    if done is not None:
+        return StageResult(request.run, stage, done, {}, doubts(run, POSTERIOR), reused=True)
     images = figure_images(figures.pngs, figures.dpi)
     document = report_document(_material(request.run, run, study, tables, images, language))
     other = "" if language == study.heading.language else f"_{language}"
@@ -95,7 +96,7 @@ def report_run(request: ReportRequest, *, say: Say, report: Report | None = None
         "files": {name: len(content) for name, content in files.items()},
     }
     runs.add_stage(request.run, stage, record, {}, files=files)
-    return StageResult(request.run, stage, record, {}, _problems(run), reused=False)
+    return StageResult(request.run, stage, record, {}, doubts(run, POSTERIOR), reused=False)
 
 
 def _study(folder: Path) -> Study:
@@ -112,10 +113,6 @@ def _language(request: ReportRequest) -> Language:
         msg = f'--language: found "{found}"; allowed: "en", "zh"'
         raise OptionError(msg)
     return allowed[found]
-
-
-def _problems(run: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(run["diagnostics"]["problems"])
 
 
 def shareable_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -180,12 +177,6 @@ def _inputs(
     }
 
 
-def _same(folder: Path, done: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> bool:
-    if done is None or done["inputs"] != inputs:
-        return False
-    return all((folder / file).is_file() for file in done["files"])
-
-
 def _material(
     folder: Path,
     run: Mapping[str, Any],
@@ -206,7 +197,7 @@ def _material(
         penalties=run_penalties(folder),
         figures=figures,
         paragraph=() if agreement is None else comparison_paragraph(agreement, language=language),
-        problems=_problems(run),
+        problems=doubts(run, POSTERIOR),
         language=language,
         notes=(*version_notes(run, language), *first_look(run, language)),
     )
@@ -230,12 +221,11 @@ def version_notes(run: Mapping[str, Any], language: Language = "en") -> tuple[st
 def first_look(run: Mapping[str, Any], language: Language = "en") -> tuple[str, ...]:
     """What is to be said of a run whose figures rest on fewer repetitions than by default."""
     stages = run.get("stages", {})
-    repeats, resamples = (
+    judged, resampled = (
         stages.get(name, {}).get("inputs", {}) for name in ("validate", "baseline")
     )
-    few = (
-        repeats.get("settings", {}).get("repeats", 5) < 5 or resamples.get("resamples", 1000) < 1000
-    )
+    repeats = judged.get("settings", {}).get("repeats", USUAL_REPEATS)
+    few = repeats < USUAL_REPEATS or resampled.get("resamples", USUAL_RESAMPLES) < USUAL_RESAMPLES
     if not few:
         return ()
     words = {
