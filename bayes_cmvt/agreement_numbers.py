@@ -44,6 +44,14 @@ class Agreement:
         """Number of a quantity that counts something."""
         return f"{self.value(quantity, called):.0f}"
 
+    def counted(self, sentences: Mapping[str, str]) -> list[str]:
+        """Sentences of the quantities that count anything, each with its number."""
+        return [
+            sentence.format(self.count(quantity))
+            for quantity, sentence in sentences.items()
+            if self.value(quantity) > 0
+        ]
+
     def limits(self, quantity: str, called: str, to: str) -> str:
         """Estimate and limits of a quantity to two decimals, ``to`` between the limits."""
         estimate, lower, upper = (

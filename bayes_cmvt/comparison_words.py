@@ -70,34 +70,19 @@ def _effects(found: Agreement, _: str) -> str:
         f"{found.count('opposed_effects')} of {coefficients} coefficients they lie on opposite "
         f"sides of no effect. In all {counts}",
     }[found.effects]
-    return " ".join(filter(None, (start, _borderline(found), _selection(found), _wald(found))))
+    return " ".join([start, *found.counted(_NOTES)])
 
 
-def _borderline(found: Agreement) -> str:
-    if not found.value("within_simulation_error") > 0:
-        return ""
-    return (
-        f"For {found.count('within_simulation_error')} a credible limit is so close to no effect "
-        "that another run of the sampler may move it across."
-    )
-
-
-def _selection(found: Agreement) -> str:
-    if not found.value("held_by_selection") > 0:
-        return ""
-    return (
-        f"For {found.count('held_by_selection')} the bootstrap interval holds no effect because "
-        "enough resamples leave the predictor out, whatever the others say."
-    )
-
-
-def _wald(found: Agreement) -> str:
-    if not found.value("wald_excludes_none") > 0:
-        return ""
-    return (
-        "Wald's intervals of the final model, which take its selection as certain, leave no effect "
-        f"out for {found.count('wald_excludes_none')}."
-    )
+_NOTES: Mapping[str, str] = MappingProxyType(
+    {
+        "within_simulation_error": "For {} a credible limit is so close to no effect that another "
+        "run of the sampler may move it across.",
+        "held_by_selection": "For {} the bootstrap interval holds no effect because enough "
+        "resamples leave the predictor out, whatever the others say.",
+        "wald_excludes_none": "Wald's intervals of the final model, which take its selection as "
+        "certain, leave no effect out for {}.",
+    }
+)
 
 
 def _widths(found: Agreement, _: str) -> str:

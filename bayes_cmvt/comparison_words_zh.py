@@ -28,34 +28,17 @@ def effects(found: Agreement, _: str) -> str:
         "opposed": f"在部分效应上两者相互矛盾：{coefficients} 个系数中有 "
         f"{found.count('opposed_effects')} 个的两种区间位于“无效应”的两侧；{counts}",
     }[found.effects]
-    return start + _borderline(found) + _selection(found) + _wald(found)
+    return "".join([start, *found.counted(_NOTES)])
 
 
-def _borderline(found: Agreement) -> str:
-    if not found.value("within_simulation_error") > 0:
-        return ""
-    return (
-        f"其中 {found.count('within_simulation_error')} 个系数的可信限非常接近“无效应”，"
-        "重新抽样可能使其越过。"
-    )
-
-
-def _selection(found: Agreement) -> str:
-    if not found.value("held_by_selection") > 0:
-        return ""
-    return (
-        f"有 {found.count('held_by_selection')} 个系数的自助法区间包含“无效应”，是因为足够多的"
-        "重抽样未选中该变量。"
-    )
-
-
-def _wald(found: Agreement) -> str:
-    if not found.value("wald_excludes_none") > 0:
-        return ""
-    return (
-        "最终模型的 Wald 区间（把变量选择视为确定）有 "
-        f"{found.count('wald_excludes_none')} 个不包含“无效应”。"
-    )
+_NOTES: Mapping[str, str] = MappingProxyType(
+    {
+        "within_simulation_error": "其中 {} 个系数的可信限非常接近“无效应”，重新抽样可能使其越过。",
+        "held_by_selection": "有 {} 个系数的自助法区间包含“无效应”，是因为足够多的重抽样"
+        "未选中该变量。",
+        "wald_excludes_none": "最终模型的 Wald 区间（把变量选择视为确定）有 {} 个不包含“无效应”。",
+    }
+)
 
 
 def widths(found: Agreement, _: str) -> str:
