@@ -46,15 +46,24 @@ if TYPE_CHECKING:
     from bayes_cmvt.figures.coefficients import plot_coefficients as plot_coefficients
     from bayes_cmvt.figures.comparison import plot_compare_coefficients as plot_compare_coefficients
     from bayes_cmvt.figures.comparison import plot_compare_risks as plot_compare_risks
+    from bayes_cmvt.figures.coverage import plot_coverage as plot_coverage
+    from bayes_cmvt.figures.coverage_coefficients import (
+        plot_coverage_coefficients as plot_coverage_coefficients,
+    )
     from bayes_cmvt.figures.decision_curve import plot_decision_curve as plot_decision_curve
     from bayes_cmvt.figures.diagnostics import plot_diagnostics as plot_diagnostics
     from bayes_cmvt.figures.flow import plot_flow as plot_flow
     from bayes_cmvt.figures.instability import plot_instability as plot_instability
     from bayes_cmvt.figures.nomogram import plot_nomogram as plot_nomogram
+    from bayes_cmvt.figures.plug_in import plot_plug_in as plot_plug_in
     from bayes_cmvt.figures.predictive_checks import (
         plot_predictive_checks as plot_predictive_checks,
     )
+    from bayes_cmvt.figures.replicated_selection import (
+        plot_replicated_selection as plot_replicated_selection,
+    )
     from bayes_cmvt.figures.roc import plot_roc as plot_roc
+    from bayes_cmvt.figures.sbc import plot_sbc as plot_sbc
     from bayes_cmvt.figures.selection import plot_selection_path as plot_selection_path
     from bayes_cmvt.figures.selection import plot_selection_stability as plot_selection_stability
     from bayes_cmvt.figures.sensitivity import plot_sensitivity as plot_sensitivity
@@ -87,6 +96,13 @@ if TYPE_CHECKING:
     from bayes_cmvt.selection import select as select
     from bayes_cmvt.selection_estimates import selection_table as selection_table
     from bayes_cmvt.selection_rules import horseshoe_rules as horseshoe_rules
+    from bayes_cmvt.simulation.coverage_study import simulate_coverage as simulate_coverage
+    from bayes_cmvt.simulation.populations import file_population as file_population
+    from bayes_cmvt.simulation.populations import scenario_population as scenario_population
+    from bayes_cmvt.simulation.replicated_selection import (
+        replicated_selection as replicated_selection,
+    )
+    from bayes_cmvt.simulation.sbc import simulate_sbc as simulate_sbc
     from bayes_cmvt.study import Study as Study
     from bayes_cmvt.study import load_study as load_study
     from bayes_cmvt.supplement import supplement_tables as supplement_tables
@@ -125,6 +141,7 @@ _ROOMS = {
     "deployed_model": "report.model_file",
     "engine_agreement": "agreement",
     "evaluate": "evaluation",
+    "file_population": "simulation.populations",
     "fit_baseline": "baseline",
     "flow_table": "cohort",
     "horseshoe_rules": "selection_rules",
@@ -142,13 +159,18 @@ _ROOMS = {
     "plot_coefficients": "figures.coefficients",
     "plot_compare_coefficients": "figures.comparison",
     "plot_compare_risks": "figures.comparison",
+    "plot_coverage": "figures.coverage",
+    "plot_coverage_coefficients": "figures.coverage_coefficients",
     "plot_decision_curve": "figures.decision_curve",
     "plot_diagnostics": "figures.diagnostics",
     "plot_flow": "figures.flow",
     "plot_instability": "figures.instability",
     "plot_nomogram": "figures.nomogram",
+    "plot_plug_in": "figures.plug_in",
     "plot_predictive_checks": "figures.predictive_checks",
+    "plot_replicated_selection": "figures.replicated_selection",
     "plot_roc": "figures.roc",
+    "plot_sbc": "figures.sbc",
     "plot_selection_path": "figures.selection",
     "plot_selection_stability": "figures.selection",
     "plot_sensitivity": "figures.sensitivity",
@@ -162,11 +184,15 @@ _ROOMS = {
     "published_tables": "published.reanalysis",
     "read_published": "published.printed_table",
     "reconstruct": "reconstruction.synthetic_cohort",
+    "replicated_selection": "simulation.replicated_selection",
     "sample": "sampling",
     "sample_size_table": "sample_size",
     "save_bytes": "figures.style",
+    "scenario_population": "simulation.populations",
     "select": "selection",
     "selection_table": "selection_estimates",
+    "simulate_coverage": "simulation.coverage_study",
+    "simulate_sbc": "simulation.sbc",
     "supplement_tables": "supplement",
     "update_model": "updating",
     "verdict": "diagnostics",
@@ -201,6 +227,7 @@ __all__ = [
     "deployed_model",
     "engine_agreement",
     "evaluate",
+    "file_population",
     "fit_baseline",
     "flow_table",
     "horseshoe_rules",
@@ -219,13 +246,18 @@ __all__ = [
     "plot_coefficients",
     "plot_compare_coefficients",
     "plot_compare_risks",
+    "plot_coverage",
+    "plot_coverage_coefficients",
     "plot_decision_curve",
     "plot_diagnostics",
     "plot_flow",
     "plot_instability",
     "plot_nomogram",
+    "plot_plug_in",
     "plot_predictive_checks",
+    "plot_replicated_selection",
     "plot_roc",
+    "plot_sbc",
     "plot_selection_path",
     "plot_selection_stability",
     "plot_sensitivity",
@@ -239,11 +271,15 @@ __all__ = [
     "published_tables",
     "read_published",
     "reconstruct",
+    "replicated_selection",
     "sample",
     "sample_size_table",
     "save_bytes",
+    "scenario_population",
     "select",
     "selection_table",
+    "simulate_coverage",
+    "simulate_sbc",
     "supplement_tables",
     "update_model",
     "verdict",

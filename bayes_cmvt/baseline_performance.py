@@ -129,13 +129,14 @@ def _corrected_rows(
                 "optimism": one.optimism,
                 "resamples_used": one.resamples_used,
                 "note": note,
-                **_limits(one, name, ci_prob),
+                **optimism_limits(one, name, ci_prob),
             }
         )
     return found
 
 
-def _limits(found: Optimism, name: str, ci_prob: float) -> dict[str, Any]:
+def optimism_limits(found: Optimism, name: str, ci_prob: float) -> dict[str, Any]:
+    """Limits of a corrected metric: shifted percentiles, or those of the models on all patients."""
     values = found.values[np.isfinite(found.values).all(axis=1)]
     if not len(values):
         return {"lower": np.nan, "upper": np.nan, "interval_of": "patients"}

@@ -266,7 +266,7 @@ def chain_draws(chains: Sequence[Chain], problem: Problem, warmup: int) -> Draws
         return np.stack([np.concatenate(part)[warmup:] for part in parts])
 
     theta, family = kept("theta"), problem.prior.family
-    horseshoe = family == gibbs.HORSESHOE
+    horseshoe = family >= gibbs.HORSESHOE
     return Draws(
         intercept=np.ascontiguousarray(theta[..., 0]),
         beta=np.ascontiguousarray(theta[..., 1:]),

@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bayes_cmvt.console import SamplingProgress, print_message, print_result
 from bayes_cmvt.errors import BayesCmvtError, InputError
+
+if TYPE_CHECKING:
+    from bayes_cmvt.workers import Workers
 
 DONE, DEFECT, BAD_INPUT, NOT_TRUSTED, INTERRUPTED = 0, 1, 2, 3, 130
 NOTHING_WRITTEN = "interrupted; nothing was written."
@@ -364,17 +367,14 @@ def baseline(
     from bayes_cmvt.baseline_run import BaselineRequest, baseline_run
     from bayes_cmvt.baseline_summary import baseline_record, baseline_text
     from bayes_cmvt.evaluation import EvaluationSettings
-    from bayes_cmvt.workers import Workers
 
-    kind: Literal["threads", "processes", "cluster"]
-    kind = "cluster" if cluster is not None else "processes" if processes else "threads"
     request = BaselineRequest(
         run,
         EvaluationSettings(interval, repeats=repeats, splits=splits, seed=seed),
         resamples,
         subsamples,
         folds,
-        Workers(kind, cores, cluster),
+        _workers(cores, cluster, processes=processes),
         overwrite,
     )
     say = _silent if quiet else print_message
@@ -703,6 +703,15 @@ def reanalyse(
         _not_trusted(result.problems)
 
 
+def _workers(cores: int | None, cluster: str | None, *, processes: bool) -> Workers:
+    """Where numbered tasks run, as the options say."""
+    from bayes_cmvt.workers import Workers
+
+    kind: Literal["threads", "processes", "cluster"]
+    kind = "cluster" if cluster is not None else "processes" if processes else "threads"
+    return Workers(kind, cores, cluster)
+
+
 def _listed(given: list[str]) -> tuple[str, ...]:
     """Names apart by commas, of an option that may be repeated."""
     return tuple(part.strip() for text in given for part in text.split(",") if part.strip())
@@ -835,42 +844,127 @@ def studies(
 @app.command()
 @reporting_errors
 def simulate(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="sbc: is the sampler right?")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="sbc, coverage or selection.")],
     study: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="None with --invariance.")
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="A study (default: cmvt); none with --invariance."),
+    ] = None,
+    data: DataOption = None,
+    missing: MissingOption = None,
+    replications: Annotated[
+        int | None,
+        typer.Option(
+            "--replications",
+            help="Data sets: sbc 1000 (nuts 100), coverage 500, selection 200, invariance 10000.",
+        ),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scenario",
+            metavar="NAME,…",
+            help="study, halved, dense, correlated, rare, nonlinear, null, posterior.",
+        ),
+    ] = None,
+    population: Annotated[
+        Path | None,
+        typer.Option("--population", metavar="FILE", help="Draw samples from this large file."),
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", help="Patients of a data set (default: as the study).")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--resamples", help="Of each bootstrap; 0: no bootstrap.")
+    ] = 200,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--methods", metavar="NAME,…", help="Whose intervals (default: all)."),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option("--engine", help="For sbc: gibbs, nuts, or gibbs-without-normaliser (wrong)."),
+    ] = "gibbs",
+    posterior: Annotated[
+        bool, typer.Option("--posterior", help="For sbc: truths from the study's own posterior.")
+    ] = False,
+    global_scale: Annotated[
+        float | None, typer.Option("--global-scale", help="For sbc: of the prior (default: study).")
+    ] = None,
+    slab_scale: Annotated[
+        float | None, typer.Option("--slab-scale", help="For sbc: of the prior (default: study).")
+    ] = None,
+    projection_folds: Annotated[
+        int | None,
+        typer.Option("--folds", help="For selection: of the projection; 0: no projection."),
     ] = None,
     invariance: Annotated[
-        bool, typer.Option("--invariance", help="Prove the sampler on a problem of its own.")
+        bool, typer.Option("--invariance", help="For sbc: prove the sampler by invariance.")
     ] = False,
-    replications: Annotated[
-        int, typer.Option("--replications", help="Simulated data sets of each variant.")
-    ] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same table.")] = DEFAULT_SEED,
-    cores: Annotated[int, typer.Option("--cores", help="Threads; more bring little here.")] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", metavar="ADDRESS", help="Dask scheduler, tcp://HOST:PORT."),
+    ] = None,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Data sets in processes instead of threads.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same tables.")] = DEFAULT_SEED,
+    interval: IntervalOption = 0.95,
+    cores: Annotated[
+        int | None, typer.Option("--cores", help="Data sets at a time (default: all cores).")
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Run folder, by default runs/simulate-sbc."),
+        typer.Option(
+            "--out", metavar="DIR", help="Run folder (default: runs/STUDY-simulate-KIND)."
+        ),
     ] = None,
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove the sampler by simulation: simulate sbc --invariance."""
-    from bayes_cmvt.summary import invariance_record, invariance_text
-    from bayes_cmvt.workflow import SimulateRequest, simulate_invariance
+    """Simulate: is the sampler right (sbc), whose intervals hold the truth, what is selected."""
+    from bayes_cmvt.simulation_run import SimulationRequest
+    from bayes_cmvt.simulation_run import simulate as carried_out
+    from bayes_cmvt.simulation_summary import simulation_record, simulation_text
 
-    request = SimulateRequest(
-        kind, study, invariance, replications, seed, cores, out, overwrite=overwrite
+    request = SimulationRequest(
+        kind=kind,
+        study=study,
+        data=data,
+        missing=missing,
+        replications=replications,
+        scenarios=_listed(scenario or []),
+        population=population,
+        n=n,
+        resamples=resamples,
+        methods=_listed(methods) if methods else None,
+        engine=engine,
+        posterior=posterior,
+        global_scale=global_scale,
+        slab_scale=slab_scale,
+        folds=projection_folds,
+        invariance=invariance,
+        workers=_workers(cores, cluster, processes=processes),
+        seed=seed,
+        interval=interval,
+        out=out,
+        overwrite=overwrite,
     )
     say = _silent if quiet else print_message
-    with SamplingProgress(quiet=quiet) as progress:
-        result = simulate_invariance(request, say=say, report=progress)
-    record = invariance_record(result)
-    _show(record, invariance_text(record), quiet=quiet, as_json=as_json)
+    with SamplingProgress(quiet=quiet, first="preparing the simulation") as progress:
+        result = carried_out(request, say=say, report=progress)
+    record = simulation_record(result)
+    _show(record, simulation_text(record), quiet=quiet, as_json=as_json)
     if result.problems:
         lines = "".join(f"\n  {problem}" for problem in result.problems)
-        print_message(f"bayes-cmvt: the sampler fails the proof by invariance{lines}")
+        print_message(f"bayes-cmvt: {_FAILED[result.kind]}{lines}")
         raise typer.Exit(NOT_TRUSTED)
+
+
+_FAILED = {
+    "invariance": "the sampler fails the proof by invariance",
+    "sbc": "the sampler fails simulation-based calibration",
+}
 
 
 def _whole_number(text: str | None) -> int | str | None:

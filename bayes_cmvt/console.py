@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -65,7 +66,7 @@ class SamplingProgress:
         if self._shown:
             self._bar = _bar()
             self._bar.start()
-            self._bar.add_task(self._first, total=None, details="")
+            self._bar.add_task(self._first, total=None, details="", left=None)
         return self
 
     def __exit__(
@@ -82,7 +83,11 @@ class SamplingProgress:
         self._stage, self._attempt = f"{number} of {total}, {name}: ", 0
         if self._bar is not None:
             self._bar.reset(
-                self._bar.task_ids[0], description=self._stage + "computing", total=None, details=""
+                self._bar.task_ids[0],
+                description=self._stage + "computing",
+                total=None,
+                details="",
+                left=None,
             )
 
     def __call__(self, state: SamplingState) -> None:
@@ -98,12 +103,25 @@ class SamplingProgress:
             self._bar.task_ids[0],
             total=state.total,
             completed=state.finished,
-            details=", ".join(
-                text
-                for text in (f"{state.finished:,} of {state.total:,} {state.unit}", state.details)
-                if text
-            ),
+            details=", ".join(text for text in _details(state) if text),
+            left=state.seconds_left,
         )
+
+
+def _details(state: SamplingState) -> tuple[str, ...]:
+    counted = f"{state.finished:,} of {state.total:,} {state.unit}"
+    return counted, state.details, "" if state.memory is None else memory_in_words(state.memory)
+
+
+def memory_in_words(size: int) -> str:
+    """Bytes as a person reads them.
+
+    Examples
+    --------
+    >>> memory_in_words(172_900_000), memory_in_words(2_450_000_000)
+    ('173 MB', '2.5 GB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 999_500_000 else f"{size / 1e6:.0f} MB"
 
 
 def _bar() -> Progress:
@@ -111,17 +129,31 @@ def _bar() -> Progress:
     from rich.progress import (
         BarColumn,
         Progress,
+        Task,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
+    from rich.text import Text
+
+    class TimeLeftColumn(TimeRemainingColumn):
+        """The time left as the sampler tells it; where it does not, by the bar's own speed."""
+
+        def render(self, task: Task) -> Text:
+            left = task.fields["left"]
+            if left is None or task.finished:
+                return super().render(task)
+            clock = str(timedelta(seconds=round(left)))
+            return Text(f"{clock} left", style="progress.remaining")
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[details]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=20),
+        # where a terminal is narrow the details go on below; the times stay whole
+        TextColumn("{task.fields[details]}", table_column=Column()),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TimeLeftColumn(table_column=Column(no_wrap=True)),
         console=Console(stderr=True),
         transient=True,
     )

@@ -37,6 +37,7 @@ type Vector = NDArray[np.float64]
 type Matrix = NDArray[np.float64]
 
 NORMAL, STUDENT_T, HORSESHOE = 0, 1, 2
+UNNORMALISED = 3  # the horseshoe sampled wrongly: for proving that a proof can fail
 BLOCK = 512  # patients whose weighted columns are held at a time
 SCALE_WIDTH = 0.5  # of the slice on the log of a factor of all coefficients
 WIDTH = 1.5  # first width of a slice, on the log of a scale
@@ -106,7 +107,7 @@ class Prior(NamedTuple):
     shrunk : ndarray of int, shape (shrunk coefficient,)
         Positions of the coefficients under the shrinkage prior.
     family : int
-        `NORMAL`, `STUDENT_T` or `HORSESHOE`.
+        `NORMAL`, `STUDENT_T`, `HORSESHOE`, or `UNNORMALISED`, which no study can ask for.
     scale, df : float
         Of the normal and Student-t families.
     global_scale, slab_scale, slab_df : float
@@ -508,6 +509,50 @@ slice_group = slice_sampler(log_group_density)
 slice_scale = slice_sampler(log_scale_density)
 
 
+# --- A wrong sampler -----------------------------------------------------------------------------
+
+# N(0, v_j) is proportional to the product of N(0, τ²λ_j²) and N(0, c²). Who takes that product for
+# the prior of β_j (Nishimura & Suchard, arXiv:1911.02160) drops its normaliser, and with
+# it samples another posterior: the joint density times Π 1/√(c² + τ²λ_j²).
+
+
+@compiled
+def log_missing_normaliser(log_product: float, log_c2: float) -> float:
+    """Log of 1/√(c² + τ²λ²), less a constant."""
+    larger, smaller = max(log_c2, 2 * log_product), min(log_c2, 2 * log_product)
+    return -0.5 * (larger + math.log1p(math.exp(smaller - larger)))
+
+
+@compiled
+def log_wrong_global_density(log_tau: float, given: GlobalGiven) -> float:
+    """Conditional of log τ without the normalisers."""
+    total = log_global_density(log_tau, given)
+    for log_local in given.state.log_local:
+        total += log_missing_normaliser(log_tau + log_local, given.state.log_c2)
+    return total
+
+
+@compiled
+def log_wrong_local_density(log_local: float, given: LocalGiven) -> float:
+    """Conditional of log λ_j without its normaliser."""
+    factor = log_missing_normaliser(given.log_tau + log_local, given.log_c2)
+    return log_local_density(log_local, given) + factor
+
+
+@compiled
+def log_wrong_slab_density(log_c2: float, given: SlabGiven) -> float:
+    """Conditional of log c² without the normalisers."""
+    total = log_slab_density(log_c2, given)
+    for product in given.log_products:
+        total += log_missing_normaliser(product, log_c2)
+    return total
+
+
+slice_wrong_global = slice_sampler(log_wrong_global_density)
+slice_wrong_local = slice_sampler(log_wrong_local_density)
+slice_wrong_slab = slice_sampler(log_wrong_slab_density)
+
+
 # --- Linear algebra ------------------------------------------------------------------------------
 
 
@@ -664,7 +709,7 @@ def prior_sd(
     sd[0] *= math.sqrt(intercept_mixture)
     for index in range(len(prior.shrunk)):
         j = prior.shrunk[index]
-        if prior.family == HORSESHOE:
+        if prior.family >= HORSESHOE:
             sd[j] = math.sqrt(horseshoe_variance(log_tau, log_local[index], log_c2))
         elif prior.family == STUDENT_T:
             sd[j] = prior.scale * math.exp(log_local[index])
@@ -686,6 +731,8 @@ def draw_weights(rng: Generator, linear_predictor: Vector) -> Vector:
 def draw_global(rng: Generator, prior: Prior, state: State, gram: Matrix, score: Vector) -> float:
     """Update log τ with θ integrated out."""
     given = GlobalGiven(state, prior, gram, score)
+    if prior.family == UNNORMALISED:
+        return slice_wrong_global(rng, state.log_tau, given, WIDTH)
     return slice_global(rng, state.log_tau, given, WIDTH)
 
 
@@ -705,7 +752,10 @@ def draw_locals(
         given = LocalGiven(
             log_tau, state.log_c2, information[j, j] * inflation, pulled[j] * inflation
         )
-        log_local[index] = slice_local(rng, log_local[index], given, WIDTH)
+        if prior.family == UNNORMALISED:
+            log_local[index] = slice_wrong_local(rng, log_local[index], given, WIDTH)
+        else:
+            log_local[index] = slice_local(rng, log_local[index], given, WIDTH)
         changed = horseshoe_variance(log_tau, log_local[index], state.log_c2)
         change_variance(information, pulled, j, changed - v)
     return log_local
@@ -825,6 +875,8 @@ def draw_slab(
 ) -> float:
     """Update log c² given the coefficients."""
     given = SlabGiven(beta, log_products, prior.slab_scale, prior.slab_df)
+    if prior.family == UNNORMALISED:
+        return slice_wrong_slab(rng, log_c2, given, WIDTH)
     return slice_slab(rng, log_c2, given, WIDTH)
 
 
@@ -843,7 +895,7 @@ def sweep(
     weights = draw_weights(rng, rows.matrix @ state.theta)
     gram = weighted_gram(rows.matrix, weights)
     score = prior_score(rows, prior, gram)
-    if prior.family == HORSESHOE:
+    if prior.family >= HORSESHOE:
         log_tau = draw_global(rng, prior, state, gram, score)
         log_local = draw_locals(rng, prior, state, log_tau, gram, score)
     sd = prior_sd(prior, log_tau, log_c2, log_local, state.intercept_mixture)
@@ -854,7 +906,7 @@ def sweep(
     log_odds = move_groups(rng, rows, groups, prior, sd, theta)
     scale_coefficients(rng, rows, prior, sd, theta, log_odds)
     beta = shrunk_part(prior, theta)
-    if prior.family == HORSESHOE:
+    if prior.family >= HORSESHOE:
         products = shifted(log_local, log_tau)
         log_tau = slice_shift(rng, log_tau, ShiftGiven(products, prior.global_scale), WIDTH)
         log_local = shifted(products, -log_tau)

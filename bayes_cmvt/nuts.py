@@ -60,6 +60,39 @@ def compile_nuts(
         )
 
 
+def with_outcome(compiled: Any, outcome: NDArray[np.int8], prior: CoefficientPrior) -> Any:
+    """Take other outcomes of the same patients, without compiling again.
+
+    Parameters
+    ----------
+    compiled : object
+        From `compile_nuts`.
+    outcome : ndarray of {0, 1}, shape (patient,)
+    prior : CoefficientPrior
+        Whose pseudo-patients, if there are any, keep their outcomes.
+    """
+    parts = [outcome] if prior.pseudo is None else [outcome, prior.pseudo.outcome]
+    return compiled.with_data(events=np.concatenate(parts).astype(float))
+
+
+def nuts_once(compiled: Any, length: NutsLength, seed: np.random.SeedSequence) -> Draws:
+    """Sample once at the stated target acceptance, whatever diverges.
+
+    Parameters
+    ----------
+    compiled : object
+        From `compile_nuts`.
+    length : NutsLength
+    seed : SeedSequence
+
+    Returns
+    -------
+    Draws
+        With ``diverging`` among the statistics.
+    """
+    return _draws(_nuts(compiled, length, length.target_accept, seed, None, attempt=1))
+
+
 def nuts_twice(
     compiled: Any,
     length: NutsLength,

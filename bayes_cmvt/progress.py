@@ -20,6 +20,12 @@ class SamplingState:
         1, and more where a run is repeated or made longer.
     unit : str
         What is counted.
+    seconds_left : float, optional
+        Until all are finished, by the speed of what this run has computed; None where that is not
+        known, or not told by who counts.
+    memory : int, optional
+        Bytes resident in this process and in its workers, pages that they share counted in each;
+        None where it is not known.
     """
 
     finished: int
@@ -27,6 +33,8 @@ class SamplingState:
     details: str = ""
     attempt: int = 1
     unit: str = "draws"
+    seconds_left: float | None = None
+    memory: int | None = None
 
 
 type Report = Callable[[SamplingState], None]

@@ -27,6 +27,7 @@ from bayes_cmvt.workers import (
     cannot_compute,
     joined,
     opened_workers,
+    resident_memory,
     unfit_workers,
 )
 
@@ -65,7 +66,8 @@ def run_blocks[Given](
 
     The result is the same bit for bit wherever the tasks run, however many run at a time, and
     whether or not the run was interrupted, on processors of one kind and with the same versions
-    of the packages. A task that takes long is stopped between two numbers only (a process within
+    of the packages. A worker that dies costs the block that it was at, which another computes. A
+    task that takes long is stopped between two numbers only (a process within
     about a second); on a cluster, blocks that have begun run to their end unheard.
 
     Parameters
@@ -87,8 +89,8 @@ def run_blocks[Given](
     block : int, default 25
         Numbers in a block; to be the same when a run is resumed.
     report : callable, optional
-        Called ten times a second with a `SamplingState` that counts tasks. What it raises stops
-        the run.
+        Called ten times a second with a `SamplingState` that counts tasks, with the time that is
+        left and the memory in use. What it raises stops the run.
     unit : str
         What a task is called in the plural.
 
@@ -101,7 +103,8 @@ def run_blocks[Given](
     OptionError
         For a count or block below 1, workers that do not exist, or a cluster that cannot be used.
     SamplingError
-        When workers died, or a block does not hold what it should.
+        When one block ended several workers, a cluster is there no more, or a block does not hold
+        what it should.
     KeyboardInterrupt
         On Ctrl-C, once finished blocks are saved and workers have stopped.
     Exception
@@ -118,15 +121,11 @@ def run_blocks[Given](
     _check(workers, count, block, unit)
     blocks = [range(first, min(first + block, count)) for first in range(0, count, block)]
     collected = _Collected(count, keep, report, unit)
-    for attempt in (1, 2):
-        missing = collected.missing(blocks)
-        try:
-            _run(workers, task, given, missing, collected)
-            break
-        except WorkersLostError as lost:
-            if attempt == 2 or not lost.again:
-                msg = f"{lost}; {collected.in_words()}"
-                raise SamplingError(msg) from lost
+    try:
+        _run(workers, task, given, collected.missing(blocks), collected)
+    except WorkersLostError as lost:
+        msg = f"{lost}; {collected.in_words()}"
+        raise SamplingError(msg) from lost
     return joined([collected.finished[each] for each in blocks])
 
 
@@ -156,16 +155,17 @@ class _Collected:
         self._report = report
         self._done = 0
         self._loaded = 0
-        self._began = time.monotonic()
+        self._began = self._latest = time.monotonic()
         self._told = 0.0
 
     def missing(self, blocks: list[range]) -> list[range]:
-        """Load what is kept, and return what is to be computed."""
+        """Load what is kept, and return what is to be computed, whose time begins now."""
         for block in blocks:
-            kept = self._keep.load(block) if self._keep and block not in self.finished else None
+            kept = self._keep.load(block) if self._keep else None
             if kept is not None:
                 self._take(block, _checked(kept, block, self.unit))
-                self._loaded += len(block)
+        self._loaded = self._done
+        self._began = time.monotonic()
         return [block for block in blocks if block not in self.finished]
 
     def add(self, block: range, arrays: Arrays) -> None:
@@ -177,14 +177,24 @@ class _Collected:
     def _take(self, block: range, arrays: Arrays) -> None:
         self.finished[block] = arrays
         self._done += len(block)
+        self._latest = time.monotonic()
 
-    def tell(self) -> None:
+    def tell(self, memory: Callable[[], int | None] = resident_memory) -> None:
         """Report, at most ten times a second."""
         now = time.monotonic()
         if self._report and (now - self._told >= LOOK_EVERY or self._done == self._count):
             self._told = now
-            rate = _rate(self._done - self._loaded, now - self._began)
-            self._report(SamplingState(self._done, self._count, rate, unit=self.unit))
+            computed, seconds = self._done - self._loaded, self._latest - self._began
+            left = _seconds_left(computed, self._count - self._done, seconds, now - self._latest)
+            state = SamplingState(
+                self._done,
+                self._count,
+                _rate(computed, seconds),
+                unit=self.unit,
+                seconds_left=left,
+                memory=memory(),
+            )
+            self._report(state)
 
     def in_words(self) -> str:
         """Say how many are finished, and whether they are kept."""
@@ -201,6 +211,13 @@ def _rate(finished: int, seconds: float) -> str:
     return f"{speeds[name]:.{0 if speeds[name] >= 10 else 1}f} {name}"
 
 
+def _seconds_left(computed: int, missing: int, seconds: float, since: float) -> float | None:
+    """Return the time for the missing at the speed so far, counted down since the last arrived."""
+    if not missing:
+        return 0.0
+    return max(0.0, missing * seconds / computed - since) if computed else None
+
+
 def _run(
     workers: Workers, task: Task[Any], given: Any, blocks: list[range], collected: _Collected
 ) -> None:
@@ -211,9 +228,9 @@ def _run(
     if not blocks:
         return
     try:
-        with opened_workers(workers, task, given, len(blocks), collected.unit) as submit:
+        with opened_workers(workers, task, given, len(blocks), collected.unit) as opened:
             for block in blocks:
-                pending[block] = submit(block)
+                pending[block] = opened.submit(block)
                 pending[block].add_done_callback(_announced(block, arrived))
             while pending:
                 try:
@@ -223,7 +240,7 @@ def _run(
                 else:
                     collected.add(block, _checked(pending[block].result(), block, collected.unit))
                     del pending[block]
-                collected.tell()
+                collected.tell(opened.memory)
     except BaseException:
         for block, future in pending.items():
             if future.done() and not future.cancelled() and future.exception() is None:

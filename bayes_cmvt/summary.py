@@ -20,7 +20,7 @@ from bayes_cmvt.synthetic import NOTICE, is_synthetic
 from bayes_cmvt.textwidth import fitted, padded, screen
 
 if TYPE_CHECKING:
-    from bayes_cmvt.workflow import CheckResult, InvarianceResult, SampleResult
+    from bayes_cmvt.workflow import CheckResult, SampleResult
 
 KEPT_SHOWN = 0.30  # predictors kept less are counted, not listed
 LISTED_AT_LEAST, LISTED_AT_MOST = 6, 15
@@ -486,74 +486,6 @@ def check_record(result: CheckResult) -> dict[str, Any]:
         "leverage": result.leverage.to_dict("records"),
         "one_sided_levels": result.one_sided.to_dict("records"),
     }
-
-
-def invariance_record(result: InvarianceResult) -> dict[str, Any]:
-    """What ``simulate sbc --invariance --json`` prints."""
-    from bayes_cmvt import recovery
-
-    table, request = result.table, result.request
-    rows = [
-        row | {name: _number(row[name]) for name in ("p_value", "distance")}
-        for row in table.to_dict("records")
-    ]
-    return {
-        "simulation": f"{request.kind} --invariance",
-        "patients": recovery.PATIENTS,
-        "columns": recovery.COLUMNS,
-        "variants": int(table["variant"].nunique()),
-        "replications": request.replications,
-        "sweeps": recovery.SWEEPS,
-        "seed": request.seed,
-        "quantities": len(table),
-        "outside": len(result.problems),
-        "envelope": recovery.ENVELOPE,
-        "smallest_p_inside": recovery.ENVELOPE / len(table),
-        "table": rows,
-        "run_folder": str(result.folder),
-    }
-
-
-def invariance_text(record: dict[str, Any]) -> str:
-    """The proof of the sampler as text: what was tested, every quantity, the verdict.
-
-    Parameters
-    ----------
-    record : dict
-        From `invariance_record`.
-    """
-    names = [row["quantity"] for row in record["table"]]
-    columns = max(len(name) for name in names)
-    heading = [
-        "Is the Gibbs sampler right? If it is, draws that start as draws from the prior stay such.",
-        f"{record['replications']:,} times for each of {record['variants']} variants: parameters "
-        f"from the prior, {record['patients']} outcomes given them, {record['sweeps']} sweeps from "
-        "there;",
-        "then each quantity is compared with its prior (Gandy & Scott 2020).",
-    ]
-    table = [f"{'':<{columns}}  {'distance':>8}  {'P':>7}  inside"]
-    table += [_invariance_line(row, columns) for row in record["table"]]
-    blocks = [heading, table, _invariance_verdict(record)]
-    return "\n\n".join("\n".join(block) for block in blocks)
-
-
-def _invariance_line(row: dict[str, Any], columns: int) -> str:
-    distance, p_value = (math.nan if row[n] is None else row[n] for n in ("distance", "p_value"))
-    inside = "yes" if row["inside_envelope"] else "NO"
-    return f"{row['quantity']:<{columns}}  {distance:>8.4f}  {p_value:>7.2g}  {inside}"
-
-
-def _invariance_verdict(record: dict[str, Any]) -> list[str]:
-    count, outside = record["quantities"], record["outside"]
-    limit = f"{record['envelope']:g} / {count} = {record['smallest_p_inside']:.2g}"
-    folder = f"run folder: {record['run_folder']}"
-    if not outside:
-        return [f"all {count} quantities have P of at least {limit}: the sampler passes; {folder}"]
-    return [
-        "a right sampler passes for 19 seeds in 20: try another --seed; if that fails too, report "
-        "it",
-        f"{outside} of {count} quantities have P below {limit}: the sampler fails; {folder}",
-    ]
 
 
 def plain(value: object) -> object:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import (
     CancelledError,
     Future,
@@ -26,7 +27,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import Event, Thread
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import uuid4
 
@@ -48,6 +51,12 @@ KINDS = ("threads", "processes", "cluster")
 GIVE_UP_AFTER = 1.0  # seconds that a process has to end by itself
 CONNECT_WITHIN = 8.0  # seconds
 WORKERS_WITHIN = 30.0  # seconds
+ASK_EVERY = 2.0  # seconds: how often a cluster is asked for its memory
+COULD_NOT_START = (
+    "The worker processes could not start. A script must do its work below the line "
+    '`if __name__ == "__main__":`, and what it hands over must be importable'
+)
+DEATHS = 3  # of processes that one block may cost before it is given up
 
 # in a worker process: the task, what it is given, and whether it should stop
 _assigned: ContextVar[tuple[Task[Any], Any, Event]] = ContextVar("_assigned")
@@ -72,12 +81,25 @@ class Workers:
     address: str | None = None
 
 
-class WorkersLostError(Exception):
-    """Workers are gone and took blocks with them."""
+@dataclass(frozen=True)
+class Opened:
+    """Workers that take blocks.
 
-    def __init__(self, reason: str, *, again: bool) -> None:
-        super().__init__(reason)
-        self.again = again
+    Attributes
+    ----------
+    submit : callable
+        Takes a block and returns the future of its arrays.
+    memory : callable
+        Returns the bytes resident in this process and in the workers, or None where the system
+        does not tell.
+    """
+
+    submit: Submit
+    memory: Callable[[], int | None]
+
+
+class WorkersLostError(Exception):
+    """Workers are gone, and blocks with them that no other can be given."""
 
 
 def unfit_workers(workers: Workers) -> list[str]:
@@ -104,7 +126,7 @@ def cannot_compute(unit: str) -> str:
 @contextmanager
 def opened_workers(
     workers: Workers, task: Task[Any], given: Any, blocks: int, unit: str
-) -> Iterator[Submit]:
+) -> Iterator[Opened]:
     """Open workers, and close them when the blocks are done or anything is raised meanwhile."""
     cores = min(workers.cores or os.cpu_count() or 1, blocks)
     if workers.kind == "threads":
@@ -113,8 +135,8 @@ def opened_workers(
         opened = _processes(task, given, cores)
     else:
         opened = _cluster(task, given, str(workers.address), cannot_compute(unit))
-    with opened as submit:
-        yield submit
+    with opened as workers_at_work:
+        yield workers_at_work
 
 
 def compute_block(task: Task[Any], given: Any, block: range, stopped: Event) -> Arrays:
@@ -146,12 +168,37 @@ def _limit_blas() -> Any:
     return threadpool_limits(limits=1)
 
 
+def resident_memory(others: Iterable[int] = ()) -> int | None:
+    """Bytes resident in this process and in others, known by their numbers.
+
+    Pages that processes share are counted in each. An ended process has none.
+
+    Returns
+    -------
+    int or None
+        None where the system has no ``/proc`` that tells.
+    """
+    own = _resident("self")
+    return None if own is None else own + sum(_resident(str(one)) or 0 for one in others)
+
+
+def _resident(process: str) -> int | None:
+    try:
+        pages = Path("/proc", process, "statm").read_text().split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 @contextmanager
-def _threads(task: Task[Any], given: Any, cores: int) -> Iterator[Submit]:
+def _threads(task: Task[Any], given: Any, cores: int) -> Iterator[Opened]:
     stopped = Event()
     with _limit_blas(), ThreadPoolExecutor(cores) as pool:
         try:
-            yield lambda block: pool.submit(compute_block, task, given, block, stopped)
+            yield Opened(
+                lambda block: pool.submit(compute_block, task, given, block, stopped),
+                resident_memory,
+            )
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
@@ -162,41 +209,95 @@ def _threads(task: Task[Any], given: Any, cores: int) -> Iterator[Submit]:
 
 
 @contextmanager
-def _processes(task: Task[Any], given: Any, cores: int) -> Iterator[Submit]:
+def _processes(task: Task[Any], given: Any, cores: int) -> Iterator[Opened]:
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         sys.exit(1)  # a worker that reads a script without a guard; its parent finds the words
     context = multiprocessing.get_context("spawn")
     began = context.Event()
     heard, told = context.Pipe(duplex=False)
-    initial = (task, given, began, heard)
-    with (
-        heard,
-        told,
-        ProcessPoolExecutor(cores, context, initializer=_begin, initargs=initial) as pool,
-    ):
+    stopped, starting = Event(), Lock()
 
-        def submit(block: range) -> Future[Arrays]:
-            with _interrupt_held():
-                return pool.submit(_in_process, block)
+    def pool_of_one() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, context, _begin, (task, given, began, heard))
 
+    processes = [_Process(pool_of_one, began, starting, stopped) for _ in range(cores)]
+    idle: SimpleQueue[_Process] = SimpleQueue()
+    for process in processes:
+        idle.put(process)
+
+    def compute(block: range) -> Arrays:
+        process = idle.get()
         try:
-            yield submit
-        except BrokenProcessPool as error:
-            raise _died(begun=began.is_set()) from error
+            return process.compute(block)
+        finally:
+            idle.put(process)
+
+    with heard, told, ThreadPoolExecutor(cores) as attending:
+        try:
+            yield Opened(lambda block: attending.submit(compute, block), _memory_of_processes)
         except BaseException:
+            stopped.set()
             told.send(None)
-            pool.shutdown(cancel_futures=True)
+            attending.shutdown(cancel_futures=True)
             raise
+        finally:
+            with ThreadPoolExecutor(cores) as ending:
+                list(ending.map(_Process.end, processes))
 
 
-def _died(*, begun: bool) -> WorkersLostError:
-    if begun:
-        return WorkersLostError("A worker process died (out of memory, or killed)", again=True)
-    reason = (
-        "The worker processes could not start. A script must do its work below the line "
-        '`if __name__ == "__main__":`, and what it hands over must be importable'
-    )
-    return WorkersLostError(reason, again=False)
+def _memory_of_processes() -> int | None:
+    children = [process.pid for process in multiprocessing.active_children()]
+    return resident_memory(one for one in children if one is not None)
+
+
+class _Process:
+    """A worker process, replaced when it dies: its pool of one breaks, all the others go on.
+
+    Parameters
+    ----------
+    opened : callable
+        Makes a pool of one process.
+    began : Event
+        That some process could start.
+    starting : Lock
+        Processes are started one at a time.
+    stopped : Event
+        That nothing more is to be computed.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], ProcessPoolExecutor],
+        began: SharedEvent,
+        starting: Lock,
+        stopped: Event,
+    ) -> None:
+        self._opened = opened
+        self._pool = opened()
+        self._began = began
+        self._starting = starting
+        self._stopped = stopped
+
+    def compute(self, block: range) -> Arrays:
+        """Compute a block, again where the process dies meanwhile, but not for ever."""
+        for _ in range(DEATHS):
+            if self._stopped.is_set():
+                raise CancelledError
+            try:
+                with self._starting, _interrupt_held():
+                    answer = self._pool.submit(_in_process, block)
+                return answer.result()
+            except BrokenProcessPool as error:
+                if not self._began.is_set():
+                    raise WorkersLostError(COULD_NOT_START) from error
+                self.end()
+                self._pool = self._opened()
+        msg = f"One block ended {DEATHS} worker processes (out of memory, or killed)"
+        raise WorkersLostError(msg)
+
+    def end(self) -> None:
+        """Wait until the process has ended."""
+        self._pool.shutdown()
 
 
 @contextmanager
@@ -239,7 +340,7 @@ def _in_process(block: range) -> Arrays:
 
 
 @contextmanager
-def _cluster(task: Task[Any], given: Any, address: str, heading: str) -> Iterator[Submit]:
+def _cluster(task: Task[Any], given: Any, address: str, heading: str) -> Iterator[Opened]:
     try:
         import distributed  # noqa: F401 - an extra that may be missing
     except ImportError as error:
@@ -248,6 +349,7 @@ def _cluster(task: Task[Any], given: Any, address: str, heading: str) -> Iterato
     with _quiet(), _connected(address, heading) as client:
         name = f"bayes_cmvt-{uuid4().hex}"
         waiting: list[tuple[Any, Future[Arrays]]] = []
+        reported = _Reported(client)
 
         def submit(block: range) -> Future[Arrays]:
             key = (name, block.start)
@@ -258,13 +360,14 @@ def _cluster(task: Task[Any], given: Any, address: str, heading: str) -> Iterato
 
         try:
             held = _handed_out(client, given)
-            yield submit
+            yield Opened(submit, reported.memory)
         except Exception as error:
             reason = _loss(error, address)
             if reason:
-                raise WorkersLostError(reason, again=False) from error
+                raise WorkersLostError(reason) from error
             raise
         finally:
+            reported.forget()
             on_the_way = [heard for answer, heard in waiting if answer.status == "finished"]
             wait(on_the_way, timeout=GIVE_UP_AFTER)
 
@@ -280,9 +383,14 @@ def _connected(address: str, heading: str) -> Iterator[Any]:
     except ValueError as error:
         problem = f'address: found "{address}"; expected such as tcp://HOST:8786 ({error})'
         raise OptionError(heading, [problem]) from error
+    uncertified = _uncertified(address)
+    if uncertified:
+        raise OptionError(heading, [uncertified])
     try:
+        with ThreadPoolExecutor(1) as elsewhere:  # a notebook's thread has a loop that runs
+            elsewhere.submit(asyncio.run, _greeted(address)).result()
         client = Client(address, timeout=CONNECT_WITHIN, set_as_default=False)
-    except OSError as error:
+    except Exception as error:  # what else may listen there answers with anything
         problem = f"address: no scheduler answers at {address} within {CONNECT_WITHIN:g} seconds"
         raise OptionError(heading, [problem]) from error
     with client:
@@ -295,6 +403,32 @@ def _connected(address: str, heading: str) -> Iterator[Any]:
         if problems:
             raise OptionError(heading, problems)
         yield client
+
+
+async def _greeted(address: str) -> None:
+    """Exchange greetings and part: a client whose greeting fails cannot be closed either."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    arguments = Security().get_connection_args("client")
+    comm = await connect(address, timeout=CONNECT_WITHIN, **arguments)
+    await comm.close()
+
+
+def _uncertified(address: str) -> str:
+    """Say what an encrypted connection lacks: Dask itself would say so in its own words."""
+    from distributed.security import Security
+
+    security = Security()
+    encrypted = address.startswith("tls://")
+    if encrypted and security.get_connection_args("client").get("ssl_context") is None:
+        return (
+            f"address: {address} needs certificates: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, "
+            "…__TLS__CLIENT__CERT and …__TLS__CLIENT__KEY"
+        )
+    if security.require_encryption and not encrypted:
+        return f'address: found "{address}"; Dask is told to require encryption, as tls://HOST:8786'
+    return ""
 
 
 def _unlike(versions: dict[str, Any]) -> list[str]:
@@ -339,8 +473,43 @@ def _loss(error: Exception, address: str) -> str:
     return ""
 
 
+class _Reported:
+    """Memory of a cluster's workers as they report it: asked for now and then, never waited for."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._asked = -math.inf
+        self._answer: Future[int] | None = None
+        self._latest: int | None = None
+
+    def memory(self) -> int | None:
+        """Bytes of this process and of the workers; None before they have reported."""
+        if self._answer is not None and self._answer.done():
+            if not self._answer.cancelled() and self._answer.exception() is None:
+                self._latest = self._answer.result()
+            self._answer = None
+        if self._answer is None and time.monotonic() - self._asked >= ASK_EVERY:
+            self._asked = time.monotonic()
+            loop = self._client.loop.asyncio_loop
+            self._answer = asyncio.run_coroutine_threadsafe(self._ask(), loop)
+        own = resident_memory()
+        return None if own is None or self._latest is None else own + self._latest
+
+    async def _ask(self) -> int:
+        told = await self._client.scheduler.identity(n_workers=-1)
+        return sum(int(worker["metrics"].get("memory", 0)) for worker in told["workers"].values())
+
+    def forget(self) -> None:
+        """Leave a question that is on its way."""
+        if self._answer is not None:
+            self._answer.cancel()
+
+
 async def _heard(answer: Any) -> Arrays:
-    return cast("Arrays", await answer)
+    """Fetch an answer and release it: what is not, dies with its worker and is computed again."""
+    arrays = cast("Arrays", await answer)
+    answer.release()
+    return arrays
 
 
 def _itself(given: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bayes_cmvt.cohort import Cohort, flow_table, load_cohort, load_new_patients
 from bayes_cmvt.design import Design, extreme_leverage, learn_design, one_sided_levels
-from bayes_cmvt.errors import OptionError, nearest, quoted
+from bayes_cmvt.errors import OptionError
 from bayes_cmvt.intervals import tails
 from bayes_cmvt.stages import LONG_RUN, Say, check_folder, versions
 from bayes_cmvt.study import Study, load_study, protocol, shipped_studies
@@ -38,7 +38,6 @@ SHORTER = {
     "gibbs": "--warmup 300 --draws 1000",
     "nuts": "--engine gibbs, or --warmup 500 --draws 1000 --target-accept 0.9",
 }
-SIMULATIONS = ("sbc", "coverage", "selection")
 ENGINES_WITHIN = 5.0  # Monte Carlo errors: what differs by more is no chance
 
 
@@ -415,140 +414,16 @@ def _embedded(study: Study) -> str:
     return "patient data embedded"
 
 
-@dataclass(frozen=True)
-class SimulateRequest:
-    """What ``bayes-cmvt simulate`` was asked for; ``out`` None: ``runs/simulate-KIND``."""
-
-    kind: str
-    study: str | None = None
-    invariance: bool = False
-    replications: int = 10_000
-    seed: int = 2025
-    cores: int = 1
-    out: Path | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class InvarianceResult:
-    """The proof of the sampler by invariance: its table, and which quantities fail it."""
-
-    table: pd.DataFrame
-    request: SimulateRequest
-    folder: Path
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """One line for each quantity outside the envelope."""
-        outside = self.table[~self.table["inside_envelope"]]
-        return tuple(
-            f"{row['quantity']}: distance {row['distance']:.3f}, P {row['p_value']:.2g}"
-            for row in outside.to_dict("records")
-        )
-
-
-def simulate_invariance(
-    request: SimulateRequest, *, say: Say, report: Report | None = None
-) -> InvarianceResult:
-    """Put the Gibbs sampler to the proof by invariance and write the run folder.
-
-    Parameters
-    ----------
-    request : SimulateRequest
-    say : callable
-        Takes one line of news for the user.
-    report : callable, optional
-        Takes a `SamplingState` a few times a second.
-
-    Returns
-    -------
-    InvarianceResult
-
-    Raises
-    ------
-    InputError
-        The options or the destination cannot be used; nothing was written.
-    """
-    started = time.perf_counter()
-    _check_simulation(request)
-
-    from bayes_cmvt import recovery, runs
-
-    recovery.check_invariance(request.replications, request.seed, recovery.SWEEPS, request.cores)
-    folder = request.out or Path("runs") / f"simulate-{request.kind}"
-    check_folder(folder, say, overwrite=request.overwrite)
-    table = recovery.invariance_test(
-        replications=request.replications,
-        seed=request.seed,
-        cores=request.cores,
-        report=report,
-    )
-    result = InvarianceResult(table, request, folder)
-    run = _invariance_run(result, time.perf_counter() - started)
-    runs.write_run(
-        folder,
-        lambda partial: runs.write_tables(partial, run=run, tables={"sbc": table}),
-        overwrite=request.overwrite,
-    )
-    return result
-
-
-def _check_simulation(request: SimulateRequest) -> None:
-    """Refuse what is planned but not here yet, and what the proof has no use for."""
-    today = "what exists today is `bayes-cmvt simulate sbc --invariance`, the proof of the sampler"
-    if request.kind not in SIMULATIONS:
-        near = nearest(request.kind, SIMULATIONS)
-        msg = f'simulate: found "{request.kind}"; allowed: {quoted(SIMULATIONS)}{near}; {today}'
-    elif request.kind != "sbc":
-        msg = f"simulate {request.kind} is not here yet; {today}"
-    elif not request.invariance:
-        msg = f"simulate sbc without --invariance is not here yet; {today}"
-    elif request.study is not None:
-        msg = (
-            "--invariance has a small problem of its own and takes no study: "
-            f'found "{request.study}"; leave it out'
-        )
-    else:
-        return
-    raise OptionError(msg)
-
-
-def _invariance_run(result: InvarianceResult, seconds: float) -> dict[str, Any]:
-    from bayes_cmvt import recovery
-
-    request = result.request
-    return {
-        "command": f"simulate {request.kind} --invariance",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "seed": request.seed,
-        "engine": "gibbs",
-        "settings": {
-            "replications": request.replications,
-            "sweeps": recovery.SWEEPS,
-            "patients": recovery.PATIENTS,
-            "columns": recovery.COLUMNS,
-            "envelope": recovery.ENVELOPE,
-            "quantities": len(result.table),
-        },
-        "seconds": {"simulate": round(seconds, 3)},
-        "diagnostics": {"trusted": not result.problems, "problems": list(result.problems)},
-    }
-
-
 __all__ = [
     "CheckResult",
-    "InvarianceResult",
     "PredictResult",
     "SampleRequest",
     "SampleResult",
-    "SimulateRequest",
     "check",
     "draft",
     "finite",
     "list_studies",
     "predict_patients",
     "sample_study",
-    "simulate_invariance",
     "write_risks",
 ]

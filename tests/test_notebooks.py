@@ -17,6 +17,7 @@ def test_there_are_notebooks() -> None:
         "02_validate",
         "03_compare_intervals",
         "04_supplementary_figures",
+        "05_whose_intervals",
     ]
 
 

@@ -49,7 +49,8 @@ DRAWS = {"gibbs": 20_000, INDEPENDENT: 10_000, "nuts": 5000, "long nuts": 10_000
 slow = pytest.mark.slow
 DATA = ("synth26", "indo_rct", "birthwt", "asah")
 with_nuts = [
-    pytest.param(("asah", "nuts"), id="asah-nuts"),
+    # NUTS against Gibbs: in `make test` by the command that compares engines (test_cli.py)
+    pytest.param(("asah", "nuts"), id="asah-nuts", marks=slow),
     *(pytest.param((name, "long nuts"), id=f"{name}-long-nuts", marks=slow) for name in DATA),
 ]
 with_gibbs = [

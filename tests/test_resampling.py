@@ -7,12 +7,14 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -200,8 +202,9 @@ def test_report_counts_tasks_and_those_kept_at_once() -> None:
         report=states.append,
         unit="data sets",
     )
-    assert states[0] == SamplingState(20, 60, unit="data sets")
+    assert replace(states[0], memory=None) == SamplingState(20, 60, unit="data sets")
     assert states[-1].finished == states[-1].total == 60
+    assert states[-1].seconds_left == 0
     assert re.fullmatch(r"\d+(\.\d)? a second", states[-1].details)
     finished = [state.finished for state in states]
     assert finished == sorted(finished)
@@ -219,6 +222,55 @@ def test_report_counts_tasks_and_those_kept_at_once() -> None:
 )
 def test_rate_in_words(finished: int, seconds: float, words: str) -> None:
     assert resampling._rate(finished, seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("computed", "missing", "seconds", "since", "left"),
+    [
+        (0, 60, 5.0, 5.0, None),
+        (20, 60, 10.0, 0.0, 30.0),
+        (20, 60, 10.0, 12.0, 18.0),  # counted down since the last block came
+        (20, 10, 10.0, 12.0, 0.0),
+        (20, 0, 10.0, 0.0, 0.0),
+        (0, 0, 0.0, 0.0, 0.0),  # all of it was kept
+    ],
+)
+def test_time_left_is_that_of_the_missing_at_the_speed_so_far(
+    computed: int, missing: int, seconds: float, since: float, left: float | None
+) -> None:
+    assert resampling._seconds_left(computed, missing, seconds, since) == left
+
+
+def test_time_left_knows_nothing_of_what_an_earlier_run_computed() -> None:
+    """Of 90 tasks 50 are kept; each of the others takes 10 ms or more in one thread."""
+    states: list[SamplingState] = []
+    kept: dict[range, Arrays] = {}
+    run_blocks(draw, Given(), 50, keep=in_memory(kept), block=5)
+    given, one = Given(seconds=0.01), Workers(cores=1)
+    run_blocks(draw, given, 90, workers=one, keep=in_memory(kept), block=5, report=states.append)
+    assert (states[0].finished, states[0].seconds_left) == (50, None)
+    known = [state for state in states if state.seconds_left is not None]
+    first = known[0]
+    assert first.seconds_left is not None
+    # the kept would make it a tenth of that; told as soon as the block is there
+    assert first.seconds_left >= 0.009 * (first.total - first.finished)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell")
+def test_memory_is_what_this_process_holds() -> None:
+    held = np.ones(25_000_000)
+    with_it = where.resident_memory() or 0
+    del held
+    without = where.resident_memory() or 0
+    assert with_it - without == pytest.approx(200_000_000, rel=0.2)
+
+
+def test_memory_of_a_process_that_has_ended_is_nothing() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    own, both = where.resident_memory(), where.resident_memory([ended.pid])
+    assert (own is None) == (both is None)
+    assert both == pytest.approx(own, rel=0.05)
 
 
 def test_what_a_watcher_raises_stops_the_run_and_finished_blocks_are_kept() -> None:
@@ -295,8 +347,14 @@ def test_all_that_is_impossible_is_named_at_once() -> None:
 # --- Processes -----------------------------------------------------------------------------------
 
 
-def test_processes_give_what_one_call_gives() -> None:
-    assert_same(run_blocks(draw, Given(), 60, workers=PROCESSES, block=8), 60)
+def test_processes_give_what_one_call_gives_and_their_memory_counts() -> None:
+    """A process with numpy has 20 MB or more."""
+    states: list[SamplingState] = []
+    alone = where.resident_memory()
+    found = run_blocks(draw, Given(), 60, workers=PROCESSES, block=8, report=states.append)
+    assert_same(found, 60)
+    told = [state.memory for state in states if state.memory is not None]
+    assert alone is None or max(told) > alone + 2 * 20_000_000
 
 
 @pytest.mark.parametrize("workers", [Workers(cores=2), PROCESSES], ids=["threads", "processes"])
@@ -309,19 +367,9 @@ def test_error_of_a_task_keeps_its_type_and_finished_blocks_are_kept(workers: Wo
         np.testing.assert_array_equal(arrays["number"], block)
 
 
-def test_a_process_that_dies_once_costs_its_blocks_alone(tmp_path: Path) -> None:
-    given = Given(flag=tmp_path / "flag", seconds=0.005)
+def test_a_block_that_ends_process_after_process_is_named_with_what_is_kept() -> None:
     kept: dict[range, Arrays] = {}
-    found = run_blocks(die_at_thirty, given, 60, workers=PROCESSES, keep=in_memory(kept), block=10)
-    assert given.flag is not None
-    assert given.flag.exists()
-    assert_same(found, 60)
-    assert len(kept) == 6
-
-
-def test_a_process_that_dies_again_is_named_with_what_is_kept() -> None:
-    kept: dict[range, Arrays] = {}
-    said = r"A worker process died .*; (\d+) of 500 resamples were finished and are kept"
+    said = r"One block ended 3 worker processes .*; (\d+) of 500 resamples were finished and are"
     with pytest.raises(SamplingError, match=said) as caught:
         run_blocks(die_at_thirty, Given(), 500, workers=PROCESSES, keep=in_memory(kept), block=10)
     number = re.search(r"(\d+) of 500", str(caught.value))
@@ -649,6 +697,41 @@ def test_an_unreachable_cluster_is_named_and_nothing_else_is_said(
     with pytest.raises(OptionError, match=re.escape(said)):
         run_blocks(draw, Given(), 5, workers=Workers("cluster", address=address))
     assert not caplog.records
+
+
+@pytest.mark.cluster
+def test_a_port_where_something_else_answers_has_no_scheduler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As that of Dask's own dashboard: an answer that means nothing to a client."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+                connection.recv(1000)
+
+        listening = Thread(target=answer)
+        listening.start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(OptionError, match=f"no scheduler answers at {address}"):
+            run_blocks(draw, Given(), 5, workers=Workers("cluster", address=address))
+        listening.join()
+    assert not caplog.records
+
+
+@pytest.mark.cluster
+def test_an_encrypted_cluster_without_certificates_is_named() -> None:
+    import dask
+
+    with pytest.raises(OptionError, match=r"tls://127\.0\.0\.1:1 needs certificates: set DASK_"):
+        run_blocks(draw, Given(), 5, workers=Workers("cluster", address="tls://127.0.0.1:1"))
+    with (
+        dask.config.set({"distributed.comm.require-encryption": True}),
+        pytest.raises(OptionError, match=r'found "tcp://127\.0\.0\.1:1"; Dask is told to require'),
+    ):
+        run_blocks(draw, Given(), 5, workers=Workers("cluster", address="tcp://127.0.0.1:1"))
 
 
 def test_a_cluster_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

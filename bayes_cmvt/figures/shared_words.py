@@ -74,6 +74,12 @@ def model_key(model: str) -> Line2D:
     return Line2D([], [], linewidth=1.2, **look)
 
 
+def dot(mark: Mark, size: float) -> dict[str, Any]:
+    """Return how a mark without a line looks; its size in points."""
+    look: dict[str, Any] = {"linestyle": "none", "marker": mark.marker, "color": mark.colour}
+    return look | {"markersize": size, "markeredgewidth": mark.edge}
+
+
 def interval_text(value: float, lower: float, upper: float, digits: int = 2) -> str:
     """Return an estimate with its limits; what is not known is named so.
 

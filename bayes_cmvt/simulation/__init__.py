@@ -1,0 +1,1 @@
+"""Simulation: is the inference right, whose intervals hold the truth, what is selected again."""
