@@ -90,6 +90,7 @@ def test_summary_says_whose_intervals_hold_the_truth(folder: Path, tmp_path: Pat
         assert len(line) < 140
 
 
+@pytest.mark.slow  # as test_simulation_workers.py, and through a cluster there
 def test_same_tables_in_processes(done: Path, folder: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     words = (str(folder / "small.toml"), "--processes", "--cores", "2", "--out", str(again))

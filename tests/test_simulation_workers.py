@@ -90,6 +90,7 @@ def in_threads() -> Arrays:
     return run_blocks(fit_both, Asked(), 12, workers=Workers(cores=2), block=3)
 
 
+@pytest.mark.slow
 def test_processes_give_the_fits_that_threads_give(in_threads: Arrays) -> None:
     found = run_blocks(fit_both, Asked(), 12, workers=shared.PROCESSES, block=5)
     assert_identical(found, in_threads)
@@ -149,6 +150,7 @@ def assert_that_one_block_is_lost(workers: Workers, folder: Path) -> None:
     assert len(processes) >= 2
 
 
+@pytest.mark.slow
 def test_processes_may_die_one_after_the_other(tmp_path: Path) -> None:
     """More deaths than workers, each in another block: the run goes on."""
     found = run_blocks(
