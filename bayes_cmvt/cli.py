@@ -863,22 +863,31 @@ def simulate(
         typer.Option(
             "--scenario",
             metavar="NAME,…",
-            help="study, halved, dense, correlated, rare, nonlinear, null, posterior.",
+            help="study (effects as printed or found), halved, dense (all small), correlated, rare "
+            "(7 % events), nonlinear, null, posterior (truths drawn from it).",
         ),
     ] = None,
     population: Annotated[
         Path | None,
-        typer.Option("--population", metavar="FILE", help="Draw samples from this large file."),
+        typer.Option(
+            "--population", metavar="FILE", help="Samples of this file, n at most its tenth part."
+        ),
     ] = None,
     n: Annotated[
         int | None, typer.Option("--n", help="Patients of a data set (default: as the study).")
     ] = None,
     resamples: Annotated[
-        int, typer.Option("--resamples", help="Of each bootstrap; 0: no bootstrap.")
+        int,
+        typer.Option("--resamples", help="For coverage: of each bootstrap, 20 or more; 0: none."),
     ] = 200,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--methods", metavar="NAME,…", help="Whose intervals (default: all)."),
+        typer.Option(
+            "--methods",
+            metavar="NAME,…",
+            help="For coverage: credible, bootstrap, bootstrap_refit, bootstrap_lasso, wald, "
+            "wald_selected, firth, ridge (default: all).",
+        ),
     ] = None,
     engine: Annotated[
         str,

@@ -30,7 +30,7 @@ from bayes_cmvt.errors import RunError
 from bayes_cmvt.spreadsheet_cells import harmless_cells, original_cells
 from bayes_cmvt.synthetic import MARK, is_synthetic
 
-SCHEMA = 1
+SCHEMA, SAMPLED = 1, "sample"
 MARKED = "cohort"  # column of every table made from a synthetic cohort
 RUN, STUDY, POSTERIOR, COHORT = "run.json", "study.toml", "posterior.nc", "cohort.parquet"
 BASELINE, SELECTION = "baseline.nc", "selection.nc"
@@ -585,6 +585,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise RunError(msg) from None
     if schema != SCHEMA:
         msg = f"{folder} has run folder schema {schema}, this version reads {SCHEMA}"
+        raise RunError(msg)
+    command = run.get("command", SAMPLED)
+    if command != SAMPLED:
+        msg = f"{folder} was made by `{command}` and holds no posterior; name one made by `sample`"
         raise RunError(msg)
     return run
 

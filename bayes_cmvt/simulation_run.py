@@ -42,8 +42,8 @@ FORMATS: tuple[Literal["png", "pdf"], ...] = ("png", "pdf")
 SCENARIO = "study"
 POSTERIOR_DRAWS = 1000  # of each chain of the study's own posterior, where truths are drawn from it
 GOES_ON = (
-    "interrupted; nothing was written, but {:,} finished data sets are kept beside {}: the same "
-    "command goes on from there"
+    "interrupted; no run folder was made, {:,} finished data sets are kept in {}: the same command "
+    "goes on from there"
 )
 
 
@@ -174,11 +174,16 @@ def simulate(
     job = _Job(request, cohort, folder, _kept(request, cohort, folder), say, report)
     if job.kept_data_sets():
         say(f"going on from {job.kept_data_sets():,} data sets finished before")
+    elif job.kept.folder.is_dir():
+        say(
+            f"{job.kept.folder} keeps data sets of another study, data or settings: they are not "
+            "used, and may be deleted"
+        )
     try:
         result = _KINDS[request.kind](job)
     except KeyboardInterrupt:
         if job.kept_data_sets():
-            raise KeyboardInterrupt(GOES_ON.format(job.kept_data_sets(), folder)) from None
+            raise KeyboardInterrupt(GOES_ON.format(job.kept_data_sets(), job.kept.folder)) from None
         raise
     job.remove_kept()
     return result
@@ -235,7 +240,7 @@ def _foreign_options(request: SimulationRequest) -> Sequence[str]:
         "selection": of_sbc | of_coverage,
     }
     return [
-        f"{name}: says nothing to simulate {request.kind}; leave it out"
+        f"{name}: has no effect on simulate {request.kind}; leave it out"
         for name, given in foreign[request.kind].items()
         if given
     ]
@@ -606,7 +611,7 @@ def _run_record(job: _Job, settings: Mapping[str, Any], problems: Sequence[str])
             "sha256": cohort.study.sha256,
         },
         "data": {"file": cohort.source, "sha256": cohort.sha256},
-        "real_patients": request.population is not None,
+        "population_file": request.population is not None,
         "patients": len(cohort.outcome),
         "events": int(cohort.outcome.sum()),
         "flow": dict(cohort.flow),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from bayes_cmvt.glossary import REPLICATED_RULES
 from bayes_cmvt.runs import table_records
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ RULES = {
     "mean_coefficients": "at mean coefficients",
 }
 LABEL, CELL = 33, 13
-FEW_REPLICATIONS = 100
+FEW_REPLICATIONS, FEW_SETS, FOR_A_VERDICT = 100, 200, 30
 WIDTH = 120
 NOTES = {
     "workflow": "percentiles of the whole workflow bootstrapped",
@@ -79,7 +80,7 @@ def simulation_record(result: SimulationResult) -> dict[str, Any]:
         "simulation": result.kind,
         "study": run["study"],
         "data": run["data"]["file"],
-        "real_patients": run["real_patients"],
+        "population_file": run["population_file"],
         "settings": run["settings"],
         "seed": run["seed"],
         "seconds": run["seconds"]["simulate"],
@@ -123,13 +124,16 @@ def _heading(record: dict[str, Any]) -> list[str]:
         "selection": "Would a fresh sample select the same?",
     }[record["simulation"]]
     size = f"{settings['n']:,} patients each; " if "n" in settings else ""
-    of_whom = "real patients, of" if record["real_patients"] else "patients look like those of"
+    of_whom = "samples of" if record["population_file"] else "patients look like those of"
     lines = [
         f"{what}  ({study['title']})",
         f"{settings['replications']:,} data sets; {size}{of_whom} {record['data']}; "
         f"seed {record['seed']}",
     ]
-    if "effects" in settings and not record["real_patients"]:
+    if record["population_file"]:
+        lines.append("the logistic fit of all its patients is the truth of risks and coefficients")
+    of_its_own = {"dense", "null", "posterior", "population"}  # effects
+    if "effects" in settings and set(settings["scenarios"]) - of_its_own:
         lines.append(f"effects: {settings['effects']}")
     return lines
 
@@ -187,8 +191,11 @@ def _coverage_lines(scenario: str, rows: Sequence[dict[str, Any]]) -> list[str]:
 def _share(row: dict[str, Any] | None) -> str:
     if row is None:
         return "-"
-    error = row["coverage_mcse"]
-    shown = "" if error is None else f" ({error:.3f})".replace("(0.", "(.")
+    error, few = row["coverage_mcse"], row["data_sets"] < FEW_SETS
+    if error is None or (few and not error):
+        shown = f" of {row['data_sets']}"  # so few data sets show no error
+    else:
+        shown = f" ({error:.3f})".replace("(0.", "(.")
     return f"{row['coverage']:.3f}".replace("0.", ".", 1) + shown
 
 
@@ -208,6 +215,11 @@ def _verdict_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         "as claimed": "credible intervals cover what they claim, within .02",
         "cannot be told": "cannot be told from so many data sets",
     }
+    if rows and all(row["data_sets"] < FOR_A_VERDICT for row in rows):
+        return [
+            f"{rows[0]['data_sets']} data sets are too few for a verdict: it takes "
+            f"{FOR_A_VERDICT}, and some 500 to tell .95 from .93"
+        ]
     held = {
         verdict: [
             TARGETS.get(row["target"], "").strip() for row in rows if row["verdict"] == verdict
@@ -230,8 +242,13 @@ def _score_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
         worse = [TARGETS[row["target"]].strip() for row in own if row["better"] == "the other"]
         if own:
             lines.append(
-                f"interval score against {METHODS[method]}: credible better for "
-                f"{', '.join(better) or 'nothing'}; worse for {', '.join(worse) or 'nothing'}"
+                f"interval score against {METHODS[method]}: "
+                + (
+                    f"credible better for {', '.join(better) or 'nothing'}; worse for "
+                    f"{', '.join(worse) or 'nothing'}"
+                    if better or worse
+                    else "no clear difference in any row"
+                )
             )
     return lines
 
@@ -256,10 +273,10 @@ def _limits_of_this(record: dict[str, Any]) -> list[str]:
         lines.append(
             f"percentiles of {resamples} resamples hold {level:.3f} where the method is exact"
         )
-    thresholds = ", ".join(f"{one:.2f}" for one in dict.fromkeys(settings["thresholds"].values()))
+    named = {f"{one:.2f}": None for one in settings["thresholds"].values()}
     lines.append(
-        f"net benefit at the threshold {thresholds}; performance of the posterior: draws times "
-        "Bayesian bootstrap of patients, which no other command prints"
+        f"net benefit at the threshold {', '.join(named)}; credible limits of AUC, slope and net "
+        "benefit are those of draws times a Bayesian bootstrap of patients"
     )
     return lines
 
@@ -267,13 +284,15 @@ def _limits_of_this(record: dict[str, Any]) -> list[str]:
 def _plug_in_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
-    lines = ["risks of fresh patients by          excess log loss     slope   more patients needed"]
+    lines = [
+        "risks of fresh patients by          excess log loss     slope   more patients needed*",
+    ]
     for row in rows:
         more = "" if row["rule"] == "posterior_mean" else _percent_more(row)
         loss = f"{row['excess_log_loss']:.4f} ({row['excess_log_loss_mcse'] or math.nan:.4f})"
         slope = math.nan if row["slope"] is None else row["slope"]
         lines.append(f"{RULES[row['rule']]:<{LABEL}}{loss:>23}{slope:>10.2f}{more:>23}")
-    return lines
+    return [*lines, "* for the loss of the mean of the draws"]
 
 
 def _percent_more(row: dict[str, Any]) -> str:
@@ -307,12 +326,20 @@ def _selection_blocks(record: dict[str, Any]) -> Iterator[list[str]]:
         yield _survival_lines(
             [row for row in record["selection_survival"] if row["scenario"] == scenario]
         )
+    rules = dict.fromkeys(row["rule"] for row in record["selection_rules"])
+    yield [f"{rule}: {REPLICATED_RULES[rule]}" for rule in rules]
 
 
 def _unknown_line(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Nothing is called true of patients whose truth nobody knows."""
     known = any(row["exact_set"] is not None for row in rows)
-    return [] if known else ["which columns act on real patients is not known: no true ones kept"]
+    return (
+        []
+        if known
+        else [
+            "which columns act on the patients of a file nobody knows: nothing is said of true ones"
+        ]
+    )
 
 
 def _rule_line(row: dict[str, Any]) -> str:
@@ -320,7 +347,7 @@ def _rule_line(row: dict[str, Any]) -> str:
         _with_error(row["sensitivity"], row["sensitivity_mcse"]),
         _with_error(row["false_discoveries"], row["false_discoveries_mcse"]),
         _plain_share(row["exact_set"]),
-        _plain_share(row["same_set_again"]),
+        _plain_share(row["same_set_again"]) + ("" if row["kept"] else " (none)"),
     )
     widths = (16, 18, 11, 12)
     return f"{row['rule']:<12}{row['kept']:>7.1f}" + "".join(
@@ -347,7 +374,7 @@ def _survival_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             found.setdefault(row["term"], {"label": row["label"]})[row["rule"]] = row["survival"]
     if not found:
         return []
-    lines = [f"{'kept in this share of samples':<34}" + "".join(f"{rule:>12}" for rule in rules)]
+    lines = [f"{'true ones, kept in this share':<34}" + "".join(f"{rule:>12}" for rule in rules)]
     for cells in found.values():
         values = (_plain_share(cells.get(rule)) for rule in rules)
         lines.append(f"{cells['label'][:32]:<34}" + "".join(f"{value:>12}" for value in values))
@@ -370,16 +397,13 @@ def _sbc_blocks(record: dict[str, Any]) -> Iterator[list[str]]:
     ]
     yield [f"{row['outcome']}: {row['replicates']:,}" for row in record["sbc_outcomes"]]
     level, count = 1 - rows[0]["envelope"], len(rows)
-    outside = len(record["problems"])
-    verdict = (
-        f"all {count} quantities lie inside the envelope"
-        if not outside
-        else f"{outside} of {count} quantities lie outside the envelope: the inference is wrong"
-    )
-    lines = [f"{verdict} (level {level:.2g} each, for {count} quantities together 0.05)"]
-    if settings["replications"] < FEW_REPLICATIONS:
-        lines.append(f"{settings['replications']} data sets show gross errors alone")
-    yield lines
+    outside, few = len(record["problems"]), settings["replications"] < FEW_REPLICATIONS
+    verdict = f"{outside} of {count} quantities lie outside the envelope: the inference is wrong"
+    if not outside:
+        verdict = f"all {count} quantities lie inside the envelope"
+        if few:
+            verdict = f"no gross error is seen; {settings['replications']} data sets show no other"
+    yield [f"{verdict} (level {level:.2g} each, for {count} quantities together 0.05)"]
 
 
 _TEXTS = {"sbc": _sbc_blocks, "coverage": _coverage_blocks, "selection": _selection_blocks}

@@ -155,7 +155,7 @@ def test_selection_is_replicated(folder: Path, tmp_path: Path) -> None:
     words = ("--replications", "3", "--folds", "0", "--n", "120", "--out", str(out))
     found = invoke("simulate", "selection", str(folder / "small.toml"), *words)
     assert found.exit_code == 0, found.output
-    assert "kept in this share of samples" in found.output
+    assert "true ones, kept in this share" in found.output
     rules = read(out, "selection_rules")
     assert set(rules["rule"]) == {"lasso", "p_rule", "kappa", "rope", "interval"}
     assert (out / "figures" / "selection_study.pdf").is_file()
@@ -184,7 +184,7 @@ def test_wrong_sampler_is_not_trusted_and_the_right_one_is(folder: Path, tmp_pat
 def test_everything_wrong_with_the_options_is_said_at_once(folder: Path) -> None:
     small = str(folder / "small.toml")
     said = refused("simulate", "coverage", small, "--replications", "0", "--engine", "nuts")
-    assert "--engine: says nothing to simulate coverage" in said
+    assert "--engine: has no effect on simulate coverage" in said
     said = refused("simulate", "coverage", small, "--replications", "0", "--scenario", "std")
     assert "replications: found 0" in said
     assert 'scenario: found "std"' in said
@@ -201,7 +201,7 @@ def test_everything_wrong_with_the_options_is_said_at_once(folder: Path) -> None
     said = refused("simulate", "sbc", small, "--engine", "nutz")
     assert "nuts" in said
     said = refused("simulate", "selection", small, "--posterior")
-    assert "--posterior: says nothing to simulate selection" in said
+    assert "--posterior: has no effect on simulate selection" in said
     said = refused("simulate", "sbc", small, "--invariance")
     assert "takes no study" in said
 
@@ -231,6 +231,12 @@ def test_scenario_of_one_class_is_an_error_in_words(folder: Path, tmp_path: Path
     words = ("--replications", "2", "--resamples", "0", "--n", "20", "--scenario", "null")
     said = refused("simulate", "coverage", str(rare), *words, "--out", str(tmp_path / "out"))
     assert "none of the data sets has two patients of each outcome" in said
+
+
+def test_later_commands_name_a_folder_that_holds_no_posterior(done: Path) -> None:
+    for command in ("report", "figures", "compare", "sensitivity", "baseline", "validate"):
+        said = refused(command, str(done))
+        assert "was made by `simulate coverage` and holds no posterior" in said
 
 
 def test_no_patient_is_in_the_folder(done: Path) -> None:
