@@ -306,16 +306,14 @@ def test_a_sampler_that_fails_is_named_and_status_is_3(
 
 
 BAD = {
-    "coverage": (["coverage"], "simulate coverage is not here yet; what exists today is"),
-    "selection": (["selection", "pep"], "simulate selection is not here yet"),
-    "of a study": (["sbc", "pep"], "without --invariance is not here yet"),
+    "coverage": (["coverage", "--invariance"], "--invariance: has no effect on simulate coverage"),
     "misspelt": (["sbd", "--invariance"], 'found "sbd"; allowed: "sbc".*did you mean "sbc"'),
     "a study": (["sbc", "pep", "--invariance"], 'takes no study: found "pep"; leave it out'),
     "few": (["sbc", "--invariance", "--replications", "99"], "found 99; allowed: .* from 100 to"),
     "many": (["sbc", "--invariance", "--replications", "9" * 30], "allowed: .* to 1,000,000"),
     "no number": (["sbc", "--invariance", "--replications", "x"], "--replications"),
     "seed": (["sbc", "--invariance", "--seed=-1"], "seed: found -1"),
-    "cores": (["sbc", "--invariance", "--cores", "0"], "cores: found 0; allowed"),
+    "cores": (["sbc", "--invariance", "--cores", "0"], "cores: found 0; at least 1 is needed"),
     "exists": (["sbc", "--invariance", "--out", "thesis"], "thesis exists; give --overwrite"),
     "no run": (["sbc", "--invariance", "--out", "thesis", "--overwrite"], "is no run folder"),
 }
